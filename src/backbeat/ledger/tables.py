@@ -1,0 +1,142 @@
+"""The ledger's tables, version 1. Times are UTC ISO 8601 text with microseconds: they sort."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "attempts",
+    "audit_log",
+    "audit_private",
+    "events",
+    "locks",
+    "meta",
+    "metadata",
+    "outbox",
+    "runs",
+    "streams",
+]
+
+metadata = MetaData()
+
+meta = Table(
+    "backbeat_meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+# one row a piece of work; `token` is the fencing token of its newest attempt
+runs = Table(
+    "backbeat_runs",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("step_digest", String, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("owner", String),
+    Column("lease_until", String),
+    Column("request_id", String),
+    Column("outcome", Text),
+    Column("started_at", String, nullable=False),
+    Column("finished_at", String),
+    Index("backbeat_runs_by_start", "started_at"),
+    Index("backbeat_runs_by_request", "request_id"),
+)
+
+attempts = Table(
+    "backbeat_attempts",
+    metadata,
+    Column("key", String, ForeignKey("backbeat_runs.key"), nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String),
+    Column("ending", String),
+    PrimaryKeyConstraint("key", "token"),
+)
+
+streams = Table(
+    "backbeat_streams",
+    metadata,
+    Column("stream", String, primary_key=True),
+    Column("category", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("due", String),
+    Column("updated_at", String, nullable=False),
+    Index("backbeat_streams_by_state", "category", "state", "due"),
+)
+
+events = Table(
+    "backbeat_events",
+    metadata,
+    Column("stream", String, ForeignKey("backbeat_streams.stream"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("stream", "version"),
+)
+
+locks = Table(
+    "backbeat_locks",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("until", String, nullable=False),
+)
+
+outbox = Table(
+    "backbeat_outbox",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("topic", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("next_at", String, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("error", String),
+)
+
+# the stored bytes are what is hashed; action, outcome and at are views of them
+audit_log = Table(
+    "backbeat_audit_log",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("at", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# erasable: without its row a commitment in the log means nothing to anybody
+audit_private = Table(
+    "backbeat_audit_private",
+    metadata,
+    Column("entry_id", String, nullable=False),
+    Column("field", String, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("entry_id", "field"),
+)

@@ -1,0 +1,90 @@
+"""signoff.request/v1: people decide, and nothing is held meanwhile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from backbeat.ports import Need
+from backbeat.signoff import Request, Rules, open_request
+from backbeat.step import Blocked, Done, Outcome, Replay, Step, StepContext, Waiting
+
+__all__ = ["Signoff"]
+
+
+class Signoff(Step):
+    """Ask people to approve exactly this evidence, and wait in the ledger.
+
+    Args:
+        subject: One line for people.
+        about: What is approved, e.g. `{"model": "flights", "version": "3"}`; a promotion checks it.
+        evidence: What is shown; every vote is bound to its digest.
+        approvers: Ids that may vote; empty means anybody who is known.
+        quorum: Approvals of distinct people that it takes; one rejection rejects.
+        four_eyes: Whether the requester's own vote is refused; on by default when the quorum is 2
+            or more.
+        deadline: After how long the default decides: seconds or ISO 8601 (`PT12H`).
+        default: What the deadline decides.
+
+    Value: `request_id`, `decision`, `by` (ids), `evidence_digest`, and what it is `about`.
+    """
+
+    kind: ClassVar[str] = "signoff.request/v1"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.LEDGER})
+    replay: ClassVar[Replay] = Replay.VERIFY
+
+    subject: str = Field(min_length=1, max_length=300)
+    about: dict[str, str] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    approvers: tuple[str, ...] = ()
+    quorum: int = Field(default=2, ge=1, le=50)
+    four_eyes: bool | None = None
+    deadline: timedelta = Field(default=timedelta(days=3), gt=timedelta(0))
+    default: Literal["approve", "reject"] = "reject"
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Signoff:
+        if self.approvers and len(set(self.approvers)) < self.quorum:
+            raise ValueError(
+                f"a quorum of {self.quorum} cannot be reached by {len(set(self.approvers))} "
+                "approvers"
+            )
+        return self
+
+    def perform(self, ctx: StepContext) -> Outcome:
+        """Ask, or read what was decided."""
+        four_eyes = self.quorum >= 2 if self.four_eyes is None else self.four_eyes  # noqa: PLR2004
+        now = datetime.now(UTC)
+        request = Request(
+            request_id=f"so-{ctx.effect_id('request')[7:23]}",
+            subject=self.subject,
+            about=self.about,
+            evidence=self.evidence,
+            requester=ctx.identity.actor,
+            rules=Rules(
+                quorum=self.quorum,
+                approvers=self.approvers,
+                four_eyes=four_eyes,
+                default=self.default,
+            ),
+            created=now,
+            deadline=now + self.deadline,
+            workflow=f"{ctx.identity.workflow}/{ctx.identity.run}",
+        )
+        state = open_request(ctx.ledger, request)
+        if state.decision is None:
+            return Waiting(request_id=request.request_id, until=state.request.deadline)
+        facts = {
+            "request_id": request.request_id,
+            "decision": state.name,
+            "by": list(state.decision.by),
+            "evidence_digest": state.request.evidence_digest,
+        }
+        if state.decision.choice == "reject":
+            return Blocked(
+                reason=f"{self.subject}: rejected by {', '.join(state.decision.by)}",
+                evidence={**facts, "about": self.about},
+            )
+        return Done(value={**facts, **self.about}, evidence={"about": self.about})

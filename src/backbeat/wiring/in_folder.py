@@ -1,0 +1,98 @@
+"""The embedded platform: everything in one folder, nothing to operate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from backbeat.platform import Platform
+from backbeat.ports import Ledger, Policy, Registry, Sink, Store
+
+__all__ = ["embedded", "ledger_file", "registry_file"]
+
+
+def embedded(
+    folder: Path | str,
+    *,
+    ledger: bool = True,
+    ledger_path: Path | str | None = None,
+    registry: bool = True,
+    tracking_uri: str | None = None,
+    allow_pickle: bool = False,
+    namespace: str = "backbeat",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Platform:
+    """A platform in a folder: `store/`, `ledger.db`, and MLflow in `mlflow.db` with `artifacts/`.
+
+    Nothing is created, opened or imported until a step uses it.
+
+    Args:
+        folder: The platform's folder.
+        ledger: False for rung 0, where nothing is recorded but files.
+        ledger_path: The ledger's file, where it is not `<folder>/ledger.db`.
+        registry: False where no model registry is wanted.
+        tracking_uri: An MLflow server or database, where it is not `<folder>/mlflow.db`.
+        allow_pickle: Whether models may be unpickled, which runs code that they contain.
+        namespace: OpenLineage job namespace.
+        progress: Told how far long work is: done, total, of what.
+    """
+    root = Path(folder).expanduser().absolute()
+
+    def build_store() -> Store:
+        from backbeat.data import FolderStore
+
+        return FolderStore(root / "store")
+
+    def build_ledger() -> Ledger:
+        from backbeat.ledger import SqliteLedger
+
+        return SqliteLedger(ledger_file(root, ledger_path))
+
+    def build_registry() -> Registry:
+        from backbeat.registry import MlflowRegistry
+
+        return MlflowRegistry(
+            tracking_uri=tracking_uri or f"sqlite:///{registry_file(root)}",
+            artifact_root=None if tracking_uri else (root / "artifacts").as_uri(),
+            allow_pickle=allow_pickle,
+        )
+
+    def build_policy() -> Policy:
+        from backbeat.policy import BuiltinPolicy
+
+        return BuiltinPolicy()
+
+    def build_unrecorded(sinks: Mapping[str, Sink]) -> Ledger:
+        from backbeat.ledger.unrecorded import Unrecorded
+
+        return Unrecorded(sinks)
+
+    platform: Platform
+
+    def build_sinks() -> Mapping[str, Sink]:
+        from backbeat.lineage import FileSink
+
+        return {"openlineage": FileSink(platform.store, "lineage")}
+
+    platform = Platform(
+        store=build_store,
+        ledger=build_ledger if ledger else None,
+        registry=build_registry if registry else None,
+        policy=build_policy,
+        unrecorded=build_unrecorded,
+        sinks=build_sinks,
+        namespace=namespace,
+        progress=progress,
+        description=f"the platform in {root}",
+    )
+    return platform
+
+
+def ledger_file(folder: Path, ledger_path: Path | str | None = None) -> Path:
+    """Where a platform's ledger lies."""
+    return Path(ledger_path) if ledger_path else folder / "ledger.db"
+
+
+def registry_file(folder: Path) -> Path:
+    """Where a platform's own MLflow database lies."""
+    return folder / "mlflow.db"
