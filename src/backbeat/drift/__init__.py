@@ -1,0 +1,41 @@
+"""Drift: small mergeable profiles of data, and a decision over two of them.
+
+A profile counts every value exactly on edges that are frozen once; a decision compares two
+profiles on the same edges. Loaded when first used, as numpy and pyarrow are behind it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backbeat.drift.decision import ColumnDrift, Decision, decide
+    from backbeat.drift.profile import Profile, build_profile
+    from backbeat.drift.report import report_html, report_markdown
+
+__all__ = [
+    "ColumnDrift",
+    "Decision",
+    "Profile",
+    "build_profile",
+    "decide",
+    "report_html",
+    "report_markdown",
+]
+
+_HOMES = {
+    "ColumnDrift": "backbeat.drift.decision",
+    "Decision": "backbeat.drift.decision",
+    "decide": "backbeat.drift.decision",
+    "Profile": "backbeat.drift.profile",
+    "build_profile": "backbeat.drift.profile",
+    "report_html": "backbeat.drift.report",
+    "report_markdown": "backbeat.drift.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'backbeat.drift' has no attribute {name!r}")
