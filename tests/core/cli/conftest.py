@@ -1,0 +1,78 @@
+"""The command, run in this process; a few tests start the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from backbeat.cli.main import app
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command said.
+
+    Args:
+        code: Exit code.
+        out: Standard output.
+        err: Standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The platform's folder, which does not exist yet."""
+    return tmp_path / "platform"
+
+
+@pytest.fixture
+def backbeat(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Runs `backbeat --folder <folder> ...`."""
+    monkeypatch.setenv("BACKBEAT_TRACKING_URI", "none")
+
+    def run(*arguments: object, stdin: str | None = None) -> Answer:
+        words = ["--folder", str(folder), *map(str, arguments)]
+        result = CliRunner().invoke(app, words, input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def step_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a step's JSON."""
+
+    def write(**fields: Any) -> Path:
+        path = tmp_path / "step.json"
+        path.write_text(json.dumps(fields))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def asking(step_file: Callable[..., Path]) -> Path:
+    """A step that asks one person."""
+    return step_file(
+        kind="signoff.request/v1",
+        subject="Ship [red]it[/red]? \x1b[2J",
+        quorum=1,
+        evidence={"note": "safe\u202etxt", "better": True},
+    )

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from parcels import DAYS, Season, documented_value, quality, schedule
+
+from backbeat import Blocked, Done
+from backbeat.errors import InvalidStep
+from backbeat.steps import QualityCheck
+
+DAY = "landing/parcels/2024-05-04.parquet"
+IMPOSSIBLE = {
+    "name": "parcels",
+    "expectations": [
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "hour", "max_value": 10},
+        }
+    ],
+}
+
+
+def test_good_data_passes(season: Season) -> None:
+    """Its value says what was checked, and the report is there to be read."""
+    outcome = season.run(quality(DAY))
+
+    assert isinstance(outcome, Done)
+    assert set(outcome.value) == documented_value(QualityCheck)
+    assert outcome.value | {"report": ""} == {
+        "success": True,
+        "rows": 800,
+        "checked": 1,
+        "failed": [],
+        "report": "",
+    }
+    assert season.platform.store.read(outcome.value["report"]).startswith(b"<!doctype html>")
+    assert outcome.inputs[0].uri == DAY
+    assert outcome.evidence["assertions"]
+
+
+def test_bad_data_blocks(season: Season) -> None:
+    """A failed expectation blocks the night, is not retried, and is performed anew if asked."""
+    outcome = season.run(quality(DAY, suite=IMPOSSIBLE))
+
+    assert isinstance(outcome, Blocked)
+    assert outcome.evidence["failed"] == ["expect_column_values_to_be_between(hour)"]
+    assert season.ended("blocked") == ["quality.check/v1"]
+
+
+def test_bad_data_can_be_only_reported(season: Season) -> None:
+    """With `report`, the same failure is a value and the night goes on."""
+    outcome = season.run(quality(DAY, suite=IMPOSSIBLE, on_failure="report", report=""))
+
+    assert isinstance(outcome, Done)
+    assert outcome.value["success"] is False
+    assert "report" not in outcome.value
+
+
+def test_a_retry_gets_the_recorded_outcome(season: Season) -> None:
+    """A retry of finished work hands the record out and writes nothing."""
+    first = season.run(quality(DAY))
+    before = season.stores()
+
+    assert season.run(quality(DAY), attempt=2) == first
+    assert season.stores() == before
+
+
+def test_other_data_is_other_work(season: Season) -> None:
+    """The same step of the same run over data that has changed is checked again."""
+    season.run(quality(DAY))
+    season.land(DAY, schedule(DAYS[3], rows=60))
+    outcome = season.run(quality(DAY), attempt=2)
+
+    assert isinstance(outcome, Done)
+    assert outcome.value["rows"] == 60
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"suite": None}, {"context_root": "gx", "suite_name": "parcels"}],
+    ids=["none", "both"],
+)
+def test_wants_one_suite(fields: dict[str, Any]) -> None:
+    """A suite as data or by name: neither or both is refused."""
+    with pytest.raises(InvalidStep, match="give either `suite`, or both `context_root` and"):
+        quality(DAY, **fields)
