@@ -1,0 +1,153 @@
+"""What all operators share: raw fields in, one step built after rendering, outcomes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import Asset, BaseOperator
+
+from backbeat.errors import BackbeatError
+from backbeat.kinds import KINDS, step_class, step_from_fields
+from backbeat.platform import Platform
+from backbeat.step import Blocked, Done, Outcome, Waiting
+from backbeat_provider.links import ReportLink, RunLink
+from backbeat_provider.operators.literals import check_literals
+
+__all__ = ["StepOperator"]
+
+_CONNECTION = "backbeat_conn_id"
+
+
+class StepOperator(BaseOperator):  # type: ignore[misc]
+    """Runs one step through `backbeat.run_step`.
+
+    A subclass names the step's kind and writes its fields out as arguments and `template_fields`.
+    It holds raw values: a step is frozen, and a template inside it would arrive unrendered.
+
+    Args:
+        backbeat_conn_id: Connection of type `backbeat`: the platform that the step runs on.
+        kwargs: Airflow's own task arguments.
+
+    Raises:
+        InvalidStep: A literal field does not validate; raised while the DAG file is parsed.
+    """
+
+    step_kind: ClassVar[str]
+
+    operator_extra_links = (RunLink(), ReportLink())
+    ui_color = "#e8f0ea"
+
+    def __init__(self, *, backbeat_conn_id: str = "backbeat_default", **kwargs: Any) -> None:
+        self.backbeat_conn_id = backbeat_conn_id
+        self.links: dict[str, str | None] = {}
+        kwargs.setdefault("multiple_outputs", True)  # so that op.output["verdict"] is an XCom
+        if "retry_policy" not in {**kwargs, **kwargs.get("default_args", {})}:
+            kwargs |= _retry_policy()
+        super().__init__(**kwargs)
+        check_literals(self.step_kind, self.step_fields(), where=f"task {self.task_id!r}")
+
+    def step_fields(self) -> dict[str, Any]:
+        """The step's fields as they are now; None is left to the field's own default."""
+        found = {
+            name: _without_kind(getattr(self, name))
+            for name in self.template_fields
+            if name != _CONNECTION
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Build the step from the rendered fields, run it, and translate its outcome.
+
+        Raises:
+            AirflowFailException: A gate said no, or an error that a retry cannot help.
+            BackbeatError: An error that a retry can help; Airflow retries it.
+            TaskDeferred: The step waits for people, without a worker slot.
+        """
+
+        def perform(platform: Platform) -> Outcome:
+            from backbeat.runner import run_step
+            from backbeat_provider.identity import run_identity
+
+            step = step_from_fields(step_class(self.step_kind), self.step_fields())
+            return run_step(step, run_identity(context), platform)
+
+        return self._translated(perform, context)
+
+    def resume(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on where the step waited: from the ledger, never from re-rendered templates.
+
+        Args:
+            context: The task's context.
+            event: What the trigger handed on: the `request_id`, nothing else.
+        """
+
+        def perform(platform: Platform) -> Outcome:
+            from backbeat.runner import resume_step
+            from backbeat_provider.identity import run_identity
+
+            return resume_step(event["request_id"], platform, run=run_identity(context))
+
+        return self._translated(perform, context)
+
+    def _translated(self, perform: Callable[[Platform], Outcome], context: Any) -> dict[str, Any]:
+        from backbeat_provider.hooks.backbeat import BackbeatHook
+
+        try:
+            platform = BackbeatHook(self.backbeat_conn_id).get_platform()
+            outcome = perform(platform)
+        except BackbeatError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(str(error)) from error
+        if isinstance(outcome, Waiting):
+            self._wait(outcome)
+        if isinstance(outcome, Blocked):
+            self._show(platform, outcome.evidence)
+            raise AirflowFailException(f"{self.step_kind} is blocked: {outcome.reason}")
+        assert isinstance(outcome, Done)  # noqa: S101 - the three outcomes are all there are
+        self._show(platform, outcome.value)
+        self._announce(outcome, context)
+        return {**outcome.value, "kind": self.step_kind}
+
+    def _wait(self, outcome: Waiting) -> None:
+        from backbeat_provider.triggers.signoff import SignoffTrigger
+
+        self.log.info("waiting for the sign-off %s until %s", outcome.request_id, outcome.until)
+        self.defer(
+            trigger=SignoffTrigger(outcome.request_id, self.backbeat_conn_id),
+            method_name=self.resume.__name__,
+        )
+
+    def _show(self, platform: Platform, value: Mapping[str, Any]) -> None:
+        report = value.get("report")
+        self.links = {
+            "run": value.get("link"),
+            "report": platform.store.locate(report).as_uri() if report else None,
+        }
+
+    def _announce(self, outcome: Done, context: Any) -> None:
+        facts = {"kind": self.step_kind}
+        if outcome.outputs:
+            facts |= {"uri": outcome.outputs[0].uri, "digest": outcome.outputs[0].digest}
+        if "version" in outcome.value:
+            facts["version"] = str(outcome.value["version"])
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(facts)
+
+
+def _retry_policy() -> dict[str, Any]:
+    try:
+        from backbeat_provider.retry import RetryAfter
+    except ImportError:  # Airflow 3.1 and 3.2 have no policies: the exception's class decides
+        return {}
+    return {"retry_policy": RetryAfter()}
+
+
+def _without_kind(value: Any) -> Any:
+    # another operator's whole output used as a field: its kind is the adapter's, not the step's
+    if isinstance(value, Mapping) and value.get("kind") in KINDS:
+        return {name: item for name, item in value.items() if name != "kind"}
+    return value

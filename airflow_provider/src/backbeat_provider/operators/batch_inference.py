@@ -1,0 +1,61 @@
+"""BatchInferenceOperator: every row scored exactly once, however often the worker dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backbeat_provider.operators.base import StepOperator
+from backbeat_provider.operators.templated import DatasetFields, Templated
+
+__all__ = ["BatchInferenceOperator"]
+
+
+class BatchInferenceOperator(StepOperator):
+    """Score a table in shards; a retry scores only the shards that are missing.
+
+    Args:
+        model: `models:/<name>@<alias>` or `models:/<name>/<version>`.
+        data: What to score: a URI, or the fields of a `Dataset`.
+        output_key: Store prefix of the scores.
+        key: Columns that identify a row; copied to the output.
+        features: Columns that the model gets; all but the key where None.
+        column: Name of the score's column.
+        shard_rows: Rows of a shard: what one crash can cost.
+
+    Output: `output`, `rows`, `shards`, `reused`, `digest`, `model`, `version`.
+    """
+
+    step_kind = "inference.batch/v1"
+    template_fields: Sequence[str] = (
+        "model",
+        "data",
+        "output_key",
+        "key",
+        "features",
+        "column",
+        "shard_rows",
+        "backbeat_conn_id",
+    )
+    template_fields_renderers = {"data": "json", "features": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        model: Templated[str],
+        data: Templated[DatasetFields],
+        output_key: Templated[str],
+        key: Templated[Sequence[str]],
+        features: Templated[Sequence[str] | None] = None,
+        column: Templated[str] = "score",
+        shard_rows: Templated[int] = 10_000,
+        **kwargs: Any,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.output_key = output_key
+        self.key = key
+        self.features = features
+        self.column = column
+        self.shard_rows = shard_rows
+        super().__init__(**kwargs)

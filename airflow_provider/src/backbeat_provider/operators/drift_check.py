@@ -1,0 +1,82 @@
+"""DriftCheckOperator: has the data moved away from what the model was trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from backbeat.errors import InvalidStep
+from backbeat_provider.operators.base import StepOperator
+from backbeat_provider.operators.templated import DatasetFields, Templated
+
+__all__ = ["DriftCheckOperator", "known_verdicts"]
+
+_VERDICTS = ("stable", "drifted", "broken", "insufficient_data", "no_reference")
+
+
+def known_verdicts(names: Collection[str], *, where: str) -> None:
+    """Refuse, when the DAG file is parsed, a verdict that no check will ever give.
+
+    Raises:
+        InvalidStep: One of the names is no verdict.
+    """
+    unknown = sorted(set(names) - set(_VERDICTS))
+    if unknown:
+        raise InvalidStep(
+            f"{where} names {unknown[0]!r}, which is no drift verdict",
+            hint=f"verdicts: {', '.join(_VERDICTS)}",
+        )
+
+
+class DriftCheckOperator(StepOperator):
+    """Compare a table with a stored profile; drift is an answer, not a failure.
+
+    `DriftBranchOperator` follows the verdict, `DriftGateOperator` stops on it.
+
+    Args:
+        current: The new data: a URI, or the fields of a `Dataset`.
+        reference: Store key of a profile, or `models:/<name>@<alias>` for the profile that is bound
+            to that model version.
+        columns: Which columns; all of the profile's where None.
+        q: False discovery rate of Benjamini-Hochberg over the columns.
+        effect_floor: Smallest effect that counts, between 0 and 1.
+        power: Chance with which a shift as large as the floor must be seen.
+        report: Store prefix for the HTML report; empty writes none.
+
+    Output: `verdict` (stable, drifted, broken, insufficient_data, no_reference), `calibrated`,
+    `columns`, `rows`, `reference`, `report`.
+    """
+
+    step_kind = "drift.check/v1"
+    template_fields: Sequence[str] = (
+        "current",
+        "reference",
+        "columns",
+        "q",
+        "effect_floor",
+        "power",
+        "report",
+        "backbeat_conn_id",
+    )
+    template_fields_renderers = {"current": "json", "columns": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        current: Templated[DatasetFields],
+        reference: Templated[str],
+        columns: Templated[Sequence[str] | None] = None,
+        q: Templated[float] = 0.05,
+        effect_floor: Templated[float] = 0.1,
+        power: Templated[float] = 0.8,
+        report: Templated[str] = "reports/drift",
+        **kwargs: Any,
+    ) -> None:
+        self.current = current
+        self.reference = reference
+        self.columns = columns
+        self.q = q
+        self.effect_floor = effect_floor
+        self.power = power
+        self.report = report
+        super().__init__(**kwargs)

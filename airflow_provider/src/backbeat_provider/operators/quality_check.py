@@ -1,0 +1,57 @@
+"""QualityCheckOperator: does the new data keep its promises?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from backbeat_provider.operators.base import StepOperator
+from backbeat_provider.operators.templated import DatasetFields, JsonFields, Templated
+
+__all__ = ["QualityCheckOperator"]
+
+
+class QualityCheckOperator(StepOperator):
+    """Check a table against a Great Expectations suite; the task fails where the data does.
+
+    Args:
+        data: The table: a URI, or the fields of a `Dataset`.
+        suite: The suite as data: a list of expectations, or a suite's JSON.
+        context_root: An existing Great Expectations project folder instead.
+        suite_name: The suite's name in that project.
+        on_failure: `block` the workflow, or only `report`.
+        report: Store prefix for the HTML report; empty writes none.
+
+    Output: `success`, `rows`, `checked`, `failed`, `report`.
+    """
+
+    step_kind = "quality.check/v1"
+    template_fields: Sequence[str] = (
+        "data",
+        "suite",
+        "context_root",
+        "suite_name",
+        "on_failure",
+        "report",
+        "backbeat_conn_id",
+    )
+    template_fields_renderers = {"data": "json", "suite": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        data: Templated[DatasetFields],
+        suite: Templated[JsonFields | None] = None,
+        context_root: Templated[str | None] = None,
+        suite_name: Templated[str | None] = None,
+        on_failure: Templated[Literal["block", "report"]] = "block",
+        report: Templated[str] = "reports/quality",
+        **kwargs: Any,
+    ) -> None:
+        self.data = data
+        self.suite = suite
+        self.context_root = context_root
+        self.suite_name = suite_name
+        self.on_failure = on_failure
+        self.report = report
+        super().__init__(**kwargs)

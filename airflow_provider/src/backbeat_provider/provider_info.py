@@ -1,0 +1,84 @@
+"""What Airflow asks a provider about itself, answered without importing Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+_OPERATORS = (
+    "batch_inference",
+    "build_profile",
+    "compare_models",
+    "drift_branch",
+    "drift_check",
+    "drift_gate",
+    "log_lineage",
+    "promote_model",
+    "quality_check",
+    "register_candidate",
+    "signoff",
+    "train_model",
+)
+_PACKAGE = "backbeat_provider"
+_INTEGRATION = "backbeat"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's parts, as `provider_info.schema.json` of Airflow wants them.
+
+    Returns:
+        JSON data; the connection's fields are made of `backbeat.wiring`'s own table of settings.
+    """
+    return {
+        "package-name": "airflow-provider-backbeat",
+        "name": "backbeat",
+        "description": "The steps around a model: checked, drift-aware, signed-off, audited.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://github.com/backbeat-ml/backbeat",
+                "tags": ["software"],
+            }
+        ],
+        "operators": [
+            _modules(*(f"{_PACKAGE}.operators.{name}" for name in _OPERATORS)),
+        ],
+        "hooks": [_modules(f"{_PACKAGE}.hooks.backbeat")],
+        "triggers": [_modules(f"{_PACKAGE}.triggers.signoff")],
+        "connection-types": [
+            {
+                "connection-type": "backbeat",
+                "hook-class-name": f"{_PACKAGE}.hooks.backbeat.BackbeatHook",
+                "hook-name": "backbeat",
+                "conn-fields": _connection_fields(),
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "login", "password", "port", "extra"],
+                    "relabeling": {},
+                    "placeholders": {"folder": "/srv/backbeat"},
+                },
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.RunLink", f"{_PACKAGE}.links.ReportLink"],
+        "task-decorators": [
+            {"name": "candidate", "class-name": f"{_PACKAGE}.decorators.candidate.candidate_task"}
+        ],
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {"integration-name": _INTEGRATION, "python-modules": list(names)}
+
+
+def _connection_fields() -> dict[str, Any]:
+    # here and not above: importing this module must cost nothing
+    from backbeat.wiring.settings import SETTINGS
+
+    return {
+        name: {
+            "label": name.replace("_", " ").capitalize().replace("uri", "URI"),
+            "description": meaning,
+            "schema": {"type": ["boolean" if name.startswith("allow_") else "string", "null"]},
+        }
+        for name, meaning in SETTINGS.items()
+    }

@@ -1,0 +1,1 @@
+"""Triggers: what watches while nothing is held."""
