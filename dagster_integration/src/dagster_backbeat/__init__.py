@@ -1,0 +1,78 @@
+"""backbeat for Dagster: the steps around a model as assets, checks and one sensor.
+
+The names below are the public face; each is loaded when it is first used, because `dg` imports
+every registered library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dagster_shared.libraries import DagsterLibraryRegistry
+
+if TYPE_CHECKING:
+    from dagster_backbeat.candidate import Training, candidate_model
+    from dagster_backbeat.champion import serving_champion
+    from dagster_backbeat.comparison import comparison_check
+    from dagster_backbeat.drift import drift_check
+    from dagster_backbeat.fields import FromAsset, When
+    from dagster_backbeat.inference import inference_asset
+    from dagster_backbeat.lifecycle import model_lifecycle
+    from dagster_backbeat.lineage import lineage_asset
+    from dagster_backbeat.profile import profile_asset
+    from dagster_backbeat.promotion import promoted_model
+    from dagster_backbeat.quality import quality_checks
+    from dagster_backbeat.resource import BackbeatResource
+    from dagster_backbeat.sensor import signoff_sensor
+    from dagster_backbeat.signoff import SignoffGate, signoff_gate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackbeatResource",
+    "FromAsset",
+    "SignoffGate",
+    "Training",
+    "When",
+    "candidate_model",
+    "comparison_check",
+    "drift_check",
+    "inference_asset",
+    "lineage_asset",
+    "model_lifecycle",
+    "profile_asset",
+    "promoted_model",
+    "quality_checks",
+    "serving_champion",
+    "signoff_gate",
+    "signoff_sensor",
+]
+
+_HOMES = {
+    "BackbeatResource": "resource",
+    "FromAsset": "fields",
+    "SignoffGate": "signoff",
+    "Training": "candidate",
+    "When": "fields",
+    "candidate_model": "candidate",
+    "comparison_check": "comparison",
+    "drift_check": "drift",
+    "inference_asset": "inference",
+    "lineage_asset": "lineage",
+    "model_lifecycle": "lifecycle",
+    "profile_asset": "profile",
+    "promoted_model": "promotion",
+    "quality_checks": "quality",
+    "serving_champion": "champion",
+    "signoff_gate": "signoff",
+    "signoff_sensor": "sensor",
+}
+
+DagsterLibraryRegistry.register("dagster-backbeat", __version__, is_dagster_package=False)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"dagster_backbeat.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'dagster_backbeat' has no attribute {name!r}")

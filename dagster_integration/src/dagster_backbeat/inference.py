@@ -1,0 +1,71 @@
+"""`inference_asset`: every row scored exactly once, however often the worker dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from backbeat.steps import BatchInference
+from dagster_backbeat.fields import Data, Key, Text, Texts, When
+from dagster_backbeat.step_asset import asset_of, single_step
+
+__all__ = ["inference_asset"]
+
+
+def inference_asset(
+    *,
+    asset: Key,
+    model: Text,
+    data: Data,
+    output_key: Text,
+    key: Texts,
+    features: Texts | None = None,
+    column: Text = "score",
+    shard_rows: int = 10_000,
+    deps: Sequence[Key] = (),
+    when: When | None = None,
+    description: str | None = None,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    group_name: str | None = None,
+    resource_key: str = "backbeat",
+) -> dg.AssetsDefinition:
+    """An asset that is a table of scores.
+
+    Args:
+        asset: Key of the asset made.
+        model: See `BatchInference`, as the fields below.
+        data: What to score.
+        output_key: Store prefix of the scores.
+        key: Columns that identify a row.
+        features: Columns that the model gets; all but the key where None.
+        column: Name of the score's column.
+        shard_rows: Rows of a shard: what one crash can cost.
+        deps: Assets that come before.
+        when: Condition under which there is something to do.
+        description: For people.
+        partitions_def: The asset's partitions.
+        group_name: The asset's group.
+        resource_key: The `BackbeatResource` to run on.
+    """
+    fields = {
+        "model": model,
+        "data": data,
+        "output_key": output_key,
+        "key": key,
+        "features": features,
+        "column": column,
+        "shard_rows": shard_rows,
+    }
+    return asset_of(
+        single_step(BatchInference, fields),
+        asset=asset,
+        kind="scores",
+        description=description or "Scores, in shards, with the manifest of the files that count.",
+        refers_to=fields,
+        deps=deps,
+        when=when,
+        partitions_def=partitions_def,
+        group_name=group_name,
+        resource_key=resource_key,
+    )

@@ -1,0 +1,56 @@
+"""`lineage_asset`: what an asset that is not ours has read and written, on the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from backbeat.steps import LogLineage
+from dagster_backbeat.fields import FromAsset, Key, Records, When
+from dagster_backbeat.step_asset import asset_of, single_step
+
+__all__ = ["lineage_asset"]
+
+
+def lineage_asset(
+    *,
+    asset: Key,
+    inputs: Records = (),
+    outputs: Records = (),
+    facts: Mapping[str, Any] | FromAsset | None = None,
+    deps: Sequence[Key] = (),
+    when: When | None = None,
+    description: str | None = None,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    group_name: str | None = None,
+    resource_key: str = "backbeat",
+) -> dg.AssetsDefinition:
+    """An asset that records work done elsewhere.
+
+    Args:
+        asset: Key of the asset made.
+        inputs: See `LogLineage`, as the fields below.
+        outputs: What was written.
+        facts: Flat JSON worth keeping; becomes the asset's values.
+        deps: Assets that come before, such as the one whose work is recorded.
+        when: Condition under which there is something to do.
+        description: For people.
+        partitions_def: The asset's partitions.
+        group_name: The asset's group.
+        resource_key: The `BackbeatResource` to run on.
+    """
+    fields = {"inputs": inputs, "outputs": outputs, "facts": {} if facts is None else facts}
+    return asset_of(
+        single_step(LogLineage, fields),
+        asset=asset,
+        kind="lineage",
+        description=description or "Work done elsewhere, on the record.",
+        refers_to=fields,
+        deps=deps,
+        when=when,
+        partitions_def=partitions_def,
+        group_name=group_name,
+        resource_key=resource_key,
+    )

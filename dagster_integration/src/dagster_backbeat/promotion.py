@@ -1,0 +1,71 @@
+"""`promoted_model`: the alias moves to the version that was signed off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from backbeat.steps import PromoteModel
+from dagster_backbeat.fields import Key, Text, When
+from dagster_backbeat.step_asset import asset_of, single_step
+
+__all__ = ["promoted_model"]
+
+
+def promoted_model(
+    *,
+    asset: Key,
+    model: Text,
+    version: Text,
+    expected: Text | None = None,
+    alias: Text = "champion",
+    request_id: Text | None = None,
+    in_backfill: bool = False,
+    deps: Sequence[Key] = (),
+    when: When | None = None,
+    description: str | None = None,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    group_name: str | None = None,
+    resource_key: str = "backbeat",
+) -> dg.AssetsDefinition:
+    """An asset that is a promotion.
+
+    With `request_id` the step reads the decision again from the ledger and refuses unless exactly
+    this version was approved: whatever started the run, it fails closed.
+
+    Args:
+        asset: Key of the asset made.
+        model: See `PromoteModel`, as the fields below.
+        version: Where the alias is to point.
+        expected: The version that the evidence saw behind the alias.
+        alias: Such as `champion`.
+        request_id: The sign-off that must have approved exactly this version.
+        in_backfill: Whether a backfill may promote too.
+        deps: Assets that come before.
+        when: Condition under which there is something to do.
+        description: For people.
+        partitions_def: The asset's partitions.
+        group_name: The asset's group.
+        resource_key: The `BackbeatResource` to run on.
+    """
+    fields = {
+        "model": model,
+        "version": version,
+        "expected": expected,
+        "alias": alias,
+        "request_id": request_id,
+        "in_backfill": in_backfill,
+    }
+    return asset_of(
+        single_step(PromoteModel, fields),
+        asset=asset,
+        kind="mlflow",
+        description=description or "The alias moves to the version that was signed off.",
+        refers_to=fields,
+        deps=deps,
+        when=when,
+        partitions_def=partitions_def,
+        group_name=group_name,
+        resource_key=resource_key,
+    )

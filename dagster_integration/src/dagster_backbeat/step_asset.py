@@ -1,0 +1,90 @@
+"""The one shape that the asset factories share."""
+
+# Dagster reads the context's annotation as an object: no postponed annotations in this file
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from backbeat.step import Outcome, Step
+from dagster_backbeat.fields import Key, When, asset_key, check_literals, referenced_assets
+from dagster_backbeat.outcome import StepRun, dagster_errors, materialized
+
+__all__ = ["asset_of", "single_step"]
+
+Partitions: TypeAlias = dg.PartitionsDefinition[str] | None
+Verdict: TypeAlias = Callable[[Outcome], dg.AssetCheckResult]
+
+
+def single_step(cls: type[Step], fields: Mapping[str, Any]) -> Callable[[StepRun], Outcome]:
+    """A body that performs one step; its literal fields are validated now."""
+    check_literals(cls, fields)
+    return lambda run: run.perform(cls, fields)
+
+
+def asset_of(
+    body: Callable[[StepRun], Outcome],
+    *,
+    asset: Key,
+    kind: str,
+    description: str | None,
+    refers_to: Any,
+    deps: Sequence[Key],
+    when: When | None,
+    partitions_def: Partitions,
+    group_name: str | None,
+    resource_key: str,
+    check: tuple[dg.AssetCheckSpec, Verdict] | None = None,
+) -> dg.AssetsDefinition:
+    """An asset whose materialization is a step's Done.
+
+    Args:
+        body: Performs, and returns the outcome.
+        asset: Its key.
+        kind: The badge that the UI shows beside `backbeat`.
+        description: For people.
+        refers_to: Raw fields; the assets that they name become dependencies.
+        deps: More dependencies.
+        when: Condition under which there is something to do.
+        partitions_def: Its partitions.
+        group_name: Its group.
+        resource_key: The `BackbeatResource` to run on.
+        check: A check that the same step decides, and how; where it fails with severity ERROR,
+            the asset fails with it and nothing downstream starts.
+    """
+    key = asset_key(asset)
+    upstream = dict.fromkeys([*map(asset_key, deps), *referenced_assets([refers_to, when])])
+
+    @dg.asset(  # type: ignore[untyped-decorator]
+        key=key,
+        description=description,
+        deps=list(upstream),
+        partitions_def=partitions_def,
+        group_name=group_name,
+        kinds={"backbeat", kind},
+        required_resource_keys={resource_key},
+        check_specs=[check[0]] if check else None,
+        # a step that waits, or whose condition does not hold, yields nothing
+        output_required=False,
+    )
+    def compute(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        run = StepRun(context, key.to_user_string(), resource_key, partitions_def)
+        since = time.perf_counter()
+        with dagster_errors():
+            if not run.wanted(when):
+                return
+            outcome = body(run)
+            yield from materialized(run, outcome, key=key, since=since)
+        if check:
+            result = check[1](outcome)
+            yield result
+            if not result.passed and result.severity is dg.AssetCheckSeverity.ERROR:
+                # what a blocking check does; but one would give the asset's readers an input of
+                # two sources, which Dagster cannot fan in further (see champion.py)
+                raise dg.Failure(description=result.description, allow_retries=False)
+
+    return compute

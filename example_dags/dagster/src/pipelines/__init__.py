@@ -1,0 +1,1 @@
+"""Four example pipelines for Dagster."""

@@ -1,0 +1,1 @@
+"""One pipeline a file; each is loaded because it lies here."""
