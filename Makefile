@@ -1,0 +1,105 @@
+# All that a newcomer needs: `make demo` plays the nightly retraining, `make test` runs all tests.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+UV := $(shell command -v uv || echo .venv-uv/bin/uv)
+LOCAL := -e . -e example_dags/flights
+PYTEST := -m pytest -q
+
+.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-matrix check format \
+        up down bench-step bench-import requirements schemas clean
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: .venv-airflow/.ready ## the season of nightly retraining on Airflow
+	.venv-airflow/bin/python example_dags/airflow/play_season.py
+	.venv-airflow/bin/python -m flights.played .demo/airflow
+
+demo-dagster: .venv-dagster/.ready ## the same season on Dagster
+	.venv-dagster/bin/python example_dags/dagster/play_season.py
+	.venv-dagster/bin/python -m flights.played .demo/dagster
+
+test: test-core test-airflow test-dagster ## every test; plays the demos' seasons if they have not been
+
+test-core: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready
+	.venv-core/bin/python $(PYTEST) -n 2 --dist loadfile tests/core tests/packaging tests/contract
+
+test-airflow: .venv-airflow/.ready
+	.venv-airflow/bin/python $(PYTEST) tests/airflow
+
+test-dagster: .venv-dagster/.ready
+	.venv-dagster/bin/python $(PYTEST) tests/dagster
+
+test-matrix: .venv-airflow/.ready .venv-airflow-3.1/.ready .venv-airflow-3.2/.ready ## Airflow 3.1.6, 3.2 and 3.3
+	for env in airflow-3.1 airflow-3.2 airflow; do .venv-$$env/bin/python $(PYTEST) tests/airflow; done
+
+check: .venv-dev/.ready ## ruff and mypy
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/mypy src airflow_provider/src dagster_integration/src example_dags/flights/src
+
+format: .venv-dev/.ready ## let ruff repair what it can
+	.venv-dev/bin/ruff check --fix .
+	.venv-dev/bin/ruff format .
+
+up: .venv-airflow/.ready .venv-dagster/.ready ## Airflow's parts and the Dagster UI on 127.0.0.1
+	.venv-airflow/bin/python example_dags/airflow/parts.py up .up/airflow
+	.venv-dagster/bin/python example_dags/dagster/parts.py up .up/dagster
+
+down: ## stop what `make up` started
+	-.venv-airflow/bin/python example_dags/airflow/parts.py down .up/airflow
+	-.venv-dagster/bin/python example_dags/dagster/parts.py down .up/dagster
+
+bench-step: .venv-core/.ready ## what the door adds to a step that does nothing
+	.venv-core/bin/python benchmarks/bench_step.py
+
+bench-import: .venv-airflow/.ready ## what the provider adds to Airflow's own import
+	.venv-airflow/bin/python benchmarks/bench_import.py
+
+schemas: .venv-core/.ready ## the steps' JSON Schemas under docs/schemas
+	.venv-core/bin/python docs/write_schemas.py
+
+# versions are pinned once for all, here; no registry's host is written down
+requirements: $(UV) ## pin every environment anew
+	cd requirements && for name in core dev airflow airflow-3.2 dagster; do \
+	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; done
+	cd requirements && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 \
+	  airflow-3.1.in -c airflow-3.1-pins.txt -o airflow-3.1.txt
+
+clean: ## remove environments, demos and caches
+	rm -rf .venv-* .demo .up .pytest_cache .mypy_cache .ruff_cache dist
+
+.venv-uv/bin/uv:
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install -q uv
+
+.venv-dev/.ready: requirements/dev.txt | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-dev
+	$(UV) pip install -q -p .venv-dev -r requirements/dev.txt
+	touch $@
+
+.venv-core/.ready: requirements/core.txt pyproject.toml example_dags/flights/pyproject.toml | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-core
+	$(UV) pip install -q -p .venv-core -r requirements/core.txt
+	$(UV) pip install -q -p .venv-core --no-deps $(LOCAL)
+	touch $@
+
+.venv-dagster/.ready: requirements/dagster.txt pyproject.toml dagster_integration/pyproject.toml example_dags/flights/pyproject.toml example_dags/dagster/pyproject.toml | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-dagster
+	$(UV) pip install -q -p .venv-dagster -r requirements/dagster.txt
+	$(UV) pip install -q -p .venv-dagster --no-deps $(LOCAL) -e dagster_integration -e example_dags/dagster
+	touch $@
+
+.venv-airflow%/.ready: requirements/airflow%.txt pyproject.toml airflow_provider/pyproject.toml example_dags/flights/pyproject.toml | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-airflow$*
+	$(UV) pip install -q -p .venv-airflow$* -r requirements/airflow$*.txt
+	$(UV) pip install -q -p .venv-airflow$* --no-deps $(LOCAL) -e airflow_provider
+	touch $@
+
+.venv-airflow/.ready: requirements/airflow.txt pyproject.toml airflow_provider/pyproject.toml example_dags/flights/pyproject.toml | $(UV)
+	$(UV) venv -q --clear --python $(PYTHON) .venv-airflow
+	$(UV) pip install -q -p .venv-airflow -r requirements/airflow.txt
+	$(UV) pip install -q -p .venv-airflow --no-deps $(LOCAL) -e airflow_provider
+	touch $@
