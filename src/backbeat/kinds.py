@@ -77,16 +77,30 @@ def step_from_fields(cls: type[Step], fields: Mapping[str, Any]) -> Step:
     string that does not fit its field is therefore parsed as JSON once.
 
     Raises:
-        InvalidStep: An unknown field, or a value of the wrong type; says which.
+        InvalidStep: An unknown field, a value of the wrong type, or a text that is still a
+            template; says which.
     """
     try:
-        return cls.model_validate(dict(fields))
+        step = cls.model_validate(dict(fields))
     except ValidationError as first:
         parsed = _parsed_where_wrong(fields, first)
         try:
-            return cls.model_validate(parsed)
+            step = cls.model_validate(parsed)
         except ValidationError as error:
             raise _explained(cls, error) from error
+    _refuse_templates(step)
+    return step
+
+
+def _refuse_templates(step: Step) -> None:
+    # what nobody rendered would become the name of a file or of a model
+    for name in step.model_fields_set:
+        value = getattr(step, name)
+        if isinstance(value, str) and "{{" in value:
+            raise InvalidStep(
+                f"{step.kind} does not validate: {name} is still a template (got {_short(value)})",
+                hint="render it first, or write the value itself",
+            )
 
 
 def _parsed_where_wrong(fields: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:

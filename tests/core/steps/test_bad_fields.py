@@ -154,14 +154,13 @@ def test_a_day_that_renders_to_nonsense(nonsense: str, shared: Season) -> None:
     ("task", "message"),
     [
         (promotion("None"), "'models:/parcels/None' names no registered model version."),
-        (promotion("{{ version }}"), "'models:/parcels/{{ version }}' names no registered"),
         (
             step("model.candidate", model=MODEL, source="None"),
             "'None' is no source of a model.",
         ),
         (scoring("landing/parcels/2024-05-04.parquet", model="None"), "'None' names no registered"),
     ],
-    ids=["no version", "unrendered version", "no run", "no model"],
+    ids=["no version", "no run", "no model"],
 )
 def test_a_reference_that_renders_to_nonsense(task: Step, message: str, shared: Season) -> None:
     """A version, run or model that a template left empty is refused before anything is written."""
@@ -172,9 +171,9 @@ def test_a_reference_that_renders_to_nonsense(task: Step, message: str, shared: 
 
 def test_a_request_that_renders_to_nonsense(shared: Season) -> None:
     """A sign-off that nobody asked for approves nothing."""
-    error = failure(shared, promotion(request_id="{{ request }}"), NotFound)
+    error = failure(shared, promotion(request_id="so-nonsense"), NotFound)
 
-    assert error.message == "there is no sign-off request {{ request }}"
+    assert error.message == "there is no sign-off request so-nonsense"
     assert error.hint == "see `backbeat signoff list`"
 
 
@@ -244,3 +243,23 @@ def test_a_function_that_is_not_there(
 
     assert error.message == message
     assert error.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "field"),
+    [
+        ("model.promote", {"model": MODEL, "version": "{{ version }}"}, "version"),
+        (
+            "inference.batch",
+            {"model": "models:/m/1", "data": "a", "output_key": "scores/{{ ds }}", "key": ["id"]},
+            "output_key",
+        ),
+        ("signoff.request", {"subject": "Promote {{ version }}?"}, "subject"),
+    ],
+)
+def test_a_text_that_is_still_a_template(kind: str, fields: dict[str, Any], field: str) -> None:
+    """What nobody rendered never becomes the name of a file, a model or a request."""
+    with pytest.raises(InvalidStep) as caught:
+        step(kind, **fields)
+    assert f"{field} is still a template (got '{fields[field]}')" in caught.value.message
+    assert caught.value.hint == "render it first, or write the value itself"
