@@ -4,7 +4,7 @@ The stored bytes are what is hashed; every column beside them is a view. An entr
 RFC 8785 form::
 
     {"action": "signoff.vote", "actor": {"commitment": "sha256:…", "method": "cli"},
-     "at": "2026-11-22T02:00:00.000000Z", "facts": {…}, "format": 1, "id": "<uuid4 hex>",
+     "at": "2026-11-22T02:00:00.000000Z", "facts": {…}, "format": 1, "id": "<32 hex digits>",
      "outcome": "ok" | "refused" | "failed", "personal": {"reason": "sha256:…"}, "subject": {…}}
 
 A personal value enters only as `sha256(0x02 || salt || canonical({"field", "value"}))` with a fresh
@@ -49,12 +49,13 @@ class SealedEntry:
     private: tuple[tuple[str, bytes, bytes], ...]
 
 
-def seal(fact: AuditFact, *, at: datetime) -> SealedEntry:
+def seal(fact: AuditFact, *, at: datetime, entry_id: str | None = None) -> SealedEntry:
     """Turn a fact into an entry's bytes, hiding what is personal.
 
     Args:
         fact: What happened.
         at: When, with a time zone.
+        entry_id: 32 hex digits, where saying the same again must give the same; else random.
 
     Raises:
         ValueError: The outcome is unknown, or a value has no JSON form.
@@ -73,7 +74,7 @@ def seal(fact: AuditFact, *, at: datetime) -> SealedEntry:
         actor["id"] = fact.actor.id
     else:
         actor["commitment"] = hide("actor", fact.actor.id)
-    identifier = uuid.uuid4().hex
+    identifier = entry_id or uuid.uuid4().hex
     body = canonical_bytes(
         {
             "format": 1,

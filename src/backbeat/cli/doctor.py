@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import platform as machine
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,10 +18,11 @@ from backbeat.platform import Platform
 from backbeat.ports import Need
 from backbeat.telemetry import redact
 
+if TYPE_CHECKING:
+    from backbeat.ledger.examine import Finding
+
 __all__ = ["doctor"]
 
-# what one `backbeat tick` delivers at most: more than that and nobody is sending
-_BACKLOG = 1000
 _LIBRARIES = (
     "pydantic",
     "sqlalchemy",
@@ -34,21 +36,6 @@ _LIBRARIES = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        name: What.
-        ok: Whether it is as it should be.
-        detail: What was seen, or what to do.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-
-
 @answering
 def doctor(context: typer.Context, *, as_json: AsJson = False) -> ExitCode:
     """Check the store, the ledger, the audit log, the outbox and the registry."""
@@ -60,11 +47,10 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> ExitCode:
     if Need.REGISTRY in platform.offers:
         findings.append(_found("registry", platform.registry.ping))
     ok = all(finding.ok for finding in findings)
-    rung = 1 if Need.LEDGER in platform.offers else 0
     document = {
         "ok": ok,
         "platform": platform.description,
-        "rung": rung,
+        "rung": _rung(session.settings()),
         "offers": sorted(need.value for need in platform.offers),
         "findings": [asdict(finding) for finding in findings],
         "python": machine.python_version(),
@@ -83,7 +69,18 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> ExitCode:
     return ExitCode.OK if ok else ExitCode.FAILED
 
 
+def _rung(settings: Mapping[str, str]) -> int:
+    ledger = settings["ledger"]
+    if ledger == "none":
+        return 0
+    if ledger.startswith(("http://", "https://")):
+        return 3
+    return 2 if ledger.startswith(("postgres://", "postgresql://")) else 1
+
+
 def _found(name: str, look: Callable[[], str]) -> Finding:
+    from backbeat.ledger.examine import Finding
+
     try:
         return Finding(name, ok=True, detail=look())
     except BackbeatError as error:
@@ -100,24 +97,12 @@ def _store(platform: Platform) -> str:
 
 
 def _ledger(platform: Platform) -> list[Finding]:
+    from backbeat.ledger.examine import Finding, examine
+
     try:
-        facts = platform.ledger.check()
+        return examine(platform.ledger)
     except BackbeatError as error:
         return [Finding("ledger", ok=False, detail=redact(str(error)))]
-    broken = facts["audit_broken"]
-    intact = f"{facts['audit_entries']} entries, every one with its hash"
-    tampered = f"entries whose bytes no longer have their hash: {', '.join(map(str, broken[:10]))}"
-    waiting = facts["outbox"]
-    return [
-        Finding("ledger", ok=True, detail=f"schema {facts['schema']}, {facts['runs']} runs"),
-        Finding("audit log", ok=not broken, detail=tampered if broken else intact),
-        Finding(
-            "outbox",
-            ok=waiting <= _BACKLOG,
-            detail=f"{waiting} messages wait"
-            + ("; let cron run `backbeat tick`" if waiting > _BACKLOG else ""),
-        ),
-    ]
 
 
 def _versions() -> dict[str, str]:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 import backbeat
-from backbeat.cli import runs, signoff, steps
+from backbeat.cli import contract, ledger, runs, signoff, steps, token
 from backbeat.cli.doctor import doctor
 from backbeat.cli.output import AsJson, answering, print_facts, print_json
+from backbeat.cli.serve import serve
 from backbeat.cli.session import Session
 
 __all__ = ["app", "main"]
@@ -66,10 +67,13 @@ def version(*, as_json: AsJson = False) -> None:
         print_facts(facts)
 
 
-for command in (steps.schema, steps.validate, steps.run, doctor, tick, version):
+for command in (steps.schema, steps.validate, steps.run, doctor, serve, tick, version):
     app.command()(command)
 app.add_typer(signoff.app, name="signoff")
 app.add_typer(runs.app, name="runs")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(contract.app, name="contract")
+app.add_typer(token.app, name="token")
 
 
 def main() -> None:

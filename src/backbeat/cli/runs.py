@@ -72,8 +72,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one piece of work: attempts, inputs, outcome, lease."""
-    from backbeat.ledger import SqliteLedger
-
     ledger = _platform(context).ledger
     record = ledger.run(key if key.startswith("sha256:") else f"sha256:{key}")
     if record is None:
@@ -81,7 +79,7 @@ def show(
             f"not exactly one piece of work has a key that begins with {key}",
             hint="see `backbeat runs list`, and give more of the key",
         )
-    tries = ledger.attempts(record.key) if isinstance(ledger, SqliteLedger) else []
+    tries = ledger.attempts(record.key)
     if as_json:
         print_json({**_described(record), "attempts": [asdict(item) for item in tries]})
         return

@@ -47,7 +47,8 @@ class Session:
 
         settings, platform = self.settings(), self.platform()
         root = Path(settings["folder"])
-        if not ledger_file(root, settings.get("ledger") or None).exists():
+        ledger = settings.get("ledger") or str(ledger_file(root))
+        if "://" not in ledger and not Path(ledger).exists():
             platform.ledger = Unrecorded({})
         if not settings.get("tracking_uri") and not registry_file(root).exists():
             platform.registry = _EmptyRegistry()  # type: ignore[assignment]

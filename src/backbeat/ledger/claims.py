@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import String, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy.engine import Connection
 
-from backbeat.errors import FencedOut, LeaseHeld, NotFound
+from backbeat.audit import seal
+from backbeat.canonical import digest
+from backbeat.errors import BackbeatError, Conflict, FencedOut, LeaseHeld, NotFound
 from backbeat.identity import RunIdentity
+from backbeat.ledger.batch import Statements
 from backbeat.ledger.database import Database
-from backbeat.ledger.owner import is_certainly_dead, this_process
+from backbeat.ledger.leases import lease_left
+from backbeat.ledger.owner import is_certainly_dead
 from backbeat.ledger.prepared import Prepared
-from backbeat.ledger.record import as_json, seal_all, write_audit, write_messages
+from backbeat.ledger.record import (
+    as_json,
+    audit_statements,
+    message_statements,
+    seal_all,
+)
 from backbeat.ledger.tables import attempts, runs
-from backbeat.ledger.times import from_text, now, to_text
-from backbeat.ports import AuditFact, Claim, Claimed, Ending, Recorded, RunRecord
+from backbeat.ledger.times import from_text, to_text
+from backbeat.ports import Attempt, AuditFact, Claim, Claimed, Ending, Recorded, RunRecord
 
-__all__ = ["Attempt", "Claims"]
+__all__ = ["Claims"]
 
+_OPEN_CLAIMS = 1000  # more than a process performs at once
 _AUDIT_OUTCOME = {"done": "ok", "waiting": "ok", "blocked": "refused", "denied": "refused"}
 _THIS_RUN = runs.c.key == bindparam("this_key")
 _OUR_LEASE = (
@@ -29,8 +40,8 @@ _OUR_LEASE = (
     & (runs.c.token == bindparam("this_token"))
     & (runs.c.state == literal_column("'claimed'"))
 )
-_SELECT_RUN = Prepared(select(runs).where(_THIS_RUN))
-_INSERT_RUN = Prepared(insert(runs))
+_SELECT_RUN = Prepared(select(runs).where(_THIS_RUN).with_for_update())
+_INSERT_RUN = Prepared(insert(runs), keep_existing=True)
 _RECLAIM_RUN = Prepared(
     update(runs)
     .where(_THIS_RUN)
@@ -45,6 +56,8 @@ _RECLAIM_RUN = Prepared(
                 "lease_until",
                 "started_at",
                 "finished_at",
+                "nonce",
+                "lease_seconds",
             )
         }
     )
@@ -56,7 +69,7 @@ _FINISH_RUN = Prepared(
     .values(
         state=bindparam("new_state"),
         outcome=bindparam("outcome"),
-        request_id=func.coalesce(bindparam("request_id"), runs.c.request_id),
+        request_id=func.coalesce(bindparam("request_id", type_=String), runs.c.request_id),
         owner=null(),
         lease_until=null(),
         finished_at=bindparam("finished_at"),
@@ -74,76 +87,75 @@ _END_ATTEMPT = Prepared(
 )
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One worker's try at a piece of work.
-
-    Args:
-        token: Its fencing token; the newest attempt has the highest.
-        owner: The process that made it.
-        identity: The attempt as its orchestrator knows it.
-        started_at: When it took the lease.
-        ended_at: When it ended, or was found lost.
-        ending: How it ended, or `lost` where a later attempt took over.
-    """
-
-    token: int
-    owner: str
-    identity: dict[str, Any]
-    started_at: datetime
-    ended_at: datetime | None
-    ending: str | None
-
-
 class Claims:
     """The part of the ledger that the runner's door uses."""
 
     _db: Database
-    # what this process claimed and has not finished, so that finishing need not read it again
-    _open_claims: dict[tuple[str, int], tuple[str, RunIdentity]]
+    # what this process claimed and has not finished, so that finishing need not read it again;
+    # a worker behind a service may never finish, and the oldest are forgotten then
+    _open_claims: OrderedDict[tuple[str, int], tuple[str, RunIdentity]]
 
     def claim(self, claim: Claim) -> Claimed | Recorded:
         """Take the lease and record the start in one commit.
 
         Raises:
             LeaseHeld: A living worker performs the same piece of work; retry after its lease.
+            Conflict: The key stands for another step or other inputs; shows both.
         """
-        at = now()
+        at = self._db.now()
         sealed = seal_all([_fact("run.start", "ok", claim)], at)
         held = {
             "state": "claimed",
             "identity": claim.identity.model_dump_json(),
-            "owner": this_process(),
+            "owner": claim.owner,
             "lease_until": to_text(at + timedelta(seconds=claim.lease_seconds)),
             "started_at": to_text(at),
             "finished_at": None,
+            "nonce": claim.nonce,
+            "lease_seconds": claim.lease_seconds,
         }
-        described = _described(claim)
+        fresh = {**_described(claim), **held, "token": 1}
+        records = [*message_statements(claim.messages, at), *audit_statements(sealed, at)]
+        granted: Claimed | Recorded = Claimed(token=1, started_at=at)
+        if not self._db.batch([(_INSERT_RUN, fresh), (_INSERT_ATTEMPT, fresh), *records]):
+            granted = self._claim_again(claim, held, records, at)
+        if isinstance(granted, Claimed):
+            self._open_claims[claim.key, granted.token] = (claim.kind, claim.identity)
+            if len(self._open_claims) > _OPEN_CLAIMS:
+                self._open_claims.popitem(last=False)
+        return granted
+
+    def _claim_again(
+        self, claim: Claim, held: Mapping[str, Any], records: Statements, at: datetime
+    ) -> Claimed | Recorded:
+        """Claim work that is known: replay it, refuse it, or take it over with the next token."""
+        refusal: BackbeatError | None = None
         with self._db.write() as tx:
             row = _SELECT_RUN.first(tx, {"this_key": claim.key})
             if row is None:
-                token = 1
-                _INSERT_RUN(tx, {**described, **held, "token": token})
-            else:
-                if row["state"] == "done" and claim.replay:
-                    return Recorded(json.loads(row["outcome"]))
+                raise LeaseHeld(
+                    f"{claim.key[:19]} was pruned at this very moment",
+                    hint="claim it again",
+                    retry_after=1,
+                )
+            _refuse_another_payload(row, claim)
+            if row["state"] == "done" and claim.replay:
+                return Recorded(json.loads(row["outcome"]))
+            if row["state"] == "claimed":
+                if row["nonce"] == claim.nonce:  # the answer to this very call was lost
+                    return Claimed(row["token"], from_text(row["started_at"]))
+                refusal = _while_alive(tx, row, at)
+            token = row["token"] + 1
+            if refusal is None:
                 if row["state"] == "claimed":
-                    _refuse_while_alive(row, at)
-                    _END_ATTEMPT(
-                        tx,
-                        {
-                            "this_key": claim.key,
-                            "this_token": row["token"],
-                            "ended_at": held["started_at"],
-                            "ending": "lost",
-                        },
-                    )
-                token = row["token"] + 1
+                    ended = {"ended_at": held["started_at"], "ending": "lost"}
+                    _END_ATTEMPT(tx, {"this_key": claim.key, "this_token": row["token"], **ended})
                 _RECLAIM_RUN(tx, {**held, "token": token, "this_key": claim.key})
-            _INSERT_ATTEMPT(tx, {**held, "key": claim.key, "token": token})
-            write_messages(tx, claim.messages, at)
-            write_audit(tx, sealed, at)
-        self._open_claims[claim.key, token] = (claim.kind, claim.identity)
+                _INSERT_ATTEMPT(tx, {**held, "key": claim.key, "token": token})
+                for statement, values in records:
+                    statement(tx, values)
+        if refusal is not None:  # raised behind the commit: a lease may have been cut
+            raise refusal
         return Claimed(token=token, started_at=at)
 
     def heartbeat(self, key: str, token: int, *, lease_seconds: float) -> None:
@@ -152,7 +164,7 @@ class Claims:
         Raises:
             FencedOut: A later attempt holds it.
         """
-        until = to_text(now() + timedelta(seconds=lease_seconds))
+        until = to_text(self._db.now() + timedelta(seconds=lease_seconds))
         ours = {"this_key": key, "this_token": token}
         with self._db.write() as tx:
             if _PROLONG(tx, {**ours, "lease_until": until}) == 0:
@@ -162,10 +174,12 @@ class Claims:
     def finish(self, key: str, token: int, ending: Ending) -> None:
         """Record the ending, its audit entry and its messages in one commit.
 
+        Saying the same ending again changes nothing: the first answer may have been lost.
+
         Raises:
             FencedOut: A later attempt holds the lease; nothing was written.
         """
-        at = now()
+        at = self._db.now()
         kind, identity = self._forget(key, token) or self._claimed(key)
         fact = AuditFact(
             action="run.finish",
@@ -182,38 +196,49 @@ class Claims:
             "request_id": ending.request_id,
             "finished_at": to_text(at),
         }
-        with self._db.write() as tx:
-            if _FINISH_RUN(tx, {**ours, **ended}) == 0:
+        end = {**ours, "ended_at": ended["finished_at"], "ending": ending.state}
+        statements = [
+            (_FINISH_RUN, {**ours, **ended}),
+            (_END_ATTEMPT, end),
+            *message_statements(ending.messages, at),
+            *audit_statements(sealed, at),
+        ]
+        if not self._db.batch(statements):
+            with self._db.write() as tx:
+                row = _SELECT_RUN.first(tx, {"this_key": key})
+            if row is None or not _is_recorded(row, token, ended):
                 raise _fenced(key)
-            _END_ATTEMPT(tx, {**ours, "ended_at": ended["finished_at"], "ending": ending.state})
-            write_messages(tx, ending.messages, at)
-            write_audit(tx, sealed, at)
 
     def deny(self, claim: Claim, ending: Ending) -> None:
         """Record an attempt that ended before it took a lease: refused, or without its input.
 
-        Work that is claimed or done under the same key stays as it is.
+        Work that is claimed or done under the same key stays as it is. Saying the same claim again
+        changes nothing: the first answer may have been lost.
         """
-        at = now()
+        at = self._db.now()
         outcome = _AUDIT_OUTCOME.get(ending.state, "failed")
-        sealed = seal_all([_fact("run.start", outcome, claim, ending.facts)], at)
-        with self._db.write() as tx:
-            known = _SELECT_RUN.first(tx, {"this_key": claim.key})
-            if known is None:
-                denied = {
-                    **_described(claim),
-                    "state": ending.state,
-                    "identity": claim.identity.model_dump_json(),
-                    "token": 0,
-                    "owner": None,
-                    "lease_until": None,
-                    "outcome": as_json(ending.outcome),
-                    "started_at": to_text(at),
-                    "finished_at": to_text(at),
-                }
-                _INSERT_RUN(tx, denied)
-            write_messages(tx, ending.messages, at)
-            write_audit(tx, sealed, at)
+        fact = _fact("run.start", outcome, claim, ending.facts)
+        sealed = seal(fact, at=at, entry_id=_entry_id(claim))
+        denied = {
+            **_described(claim),
+            "state": ending.state,
+            "identity": claim.identity.model_dump_json(),
+            "token": 0,
+            "owner": None,
+            "lease_until": None,
+            "outcome": as_json(ending.outcome),
+            "started_at": to_text(at),
+            "finished_at": to_text(at),
+            "nonce": None,
+            "lease_seconds": None,
+        }
+        self._db.batch(
+            [
+                *audit_statements([(fact, sealed)], at),  # its first decides
+                (_INSERT_RUN, denied),
+                *message_statements(ending.messages, at),
+            ]
+        )
 
     def attempts(self, key: str) -> list[Attempt]:
         """Every attempt at a piece of work that took a lease, oldest first."""
@@ -301,16 +326,46 @@ def _fact(action: str, outcome: str, claim: Claim, facts: Any = None) -> AuditFa
     )
 
 
-def _refuse_while_alive(row: Mapping[str, Any], at: datetime) -> None:
-    until = from_text(row["lease_until"])
-    if until <= at or is_certainly_dead(row["owner"]):
-        return
+def _entry_id(claim: Claim) -> str:
+    return digest({"key": claim.key, "nonce": claim.nonce}).removeprefix("sha256:")[:32]
+
+
+def _refuse_another_payload(row: Mapping[str, Any], claim: Claim) -> None:
+    recorded = {
+        "kind": row["kind"],
+        "step": row["step_digest"],
+        "inputs": json.loads(row["inputs"]),
+    }
+    asked = {"kind": claim.kind, "step": claim.step_digest, "inputs": dict(claim.inputs)}
+    if recorded != asked:
+        raise Conflict(
+            f"the key {claim.key[:19]} stands for {as_json(recorded)}, and was used again for "
+            f"{as_json(asked)}",
+            hint="derive the key from the work (backbeat.runner.work_key), one key for one work",
+        )
+
+
+def _while_alive(tx: Connection, row: Mapping[str, Any], at: datetime) -> LeaseHeld | None:
+    left = lease_left(row["lease_until"], row["lease_seconds"], at)
+    if left.seconds <= 0 or is_certainly_dead(row["owner"]):
+        return None
+    if left.cut:
+        until = to_text(at + timedelta(seconds=left.seconds))
+        _PROLONG(tx, {"this_key": row["key"], "this_token": row["token"], "lease_until": until})
     identity = json.loads(row["identity"])
-    raise LeaseHeld(
+    return LeaseHeld(
         f"{row['kind']} for {identity['task']} of {identity['run']} is being performed by another "
-        f"worker, whose lease ends at {row['lease_until']}",
+        f"worker, whose lease ends in {left.seconds:.0f} s",
         hint="let it finish, or wait until its lease has ended",
-        retry_after=max(1.0, (until - at).total_seconds()),
+        retry_after=max(1.0, left.seconds),
+    )
+
+
+def _is_recorded(row: Mapping[str, Any], token: int, ended: Mapping[str, Any]) -> bool:
+    return bool(
+        row["token"] == token
+        and row["state"] == ended["new_state"]
+        and row["outcome"] == ended["outcome"]
     )
 
 

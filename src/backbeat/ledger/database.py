@@ -1,155 +1,45 @@
-"""The connection to SQLite: WAL, synchronous=FULL, short BEGIN IMMEDIATE, opened after a fork."""
+"""What the ledger's parts need of a database: transactions, and one clock for all workers."""
 
 from __future__ import annotations
 
-import os
-import random
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
 
-from sqlalchemy import create_engine, event, exc
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.engine import Connection
 
-from backbeat.errors import LedgerIncompatible, StorageFull, Unreachable
+from backbeat.ledger.batch import Statements
 
 __all__ = ["Database"]
 
-_BUSY_SECONDS = 30
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"}
-_CROSSED_A_FORK: list[Engine] = []
 
+class Database(Protocol):
+    """One database, shared by the threads of a process and safe across forks."""
 
-class Database:
-    """One SQLite file, shared by the threads of a process and safe across forks.
+    @property
+    def name(self) -> str:
+        """The address for people: no password in it."""
 
-    Args:
-        path: The file; its folder is created.
-    """
+    def now(self) -> datetime:
+        """This moment, UTC, by the clock that decides about leases."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        _refuse_network_disk(path)
-        self._engine: Engine | None = None
-        self._pid = -1
+    def batch(self, statements: Statements) -> bool:
+        """Perform the first statement, and where it changed a row the others, in one commit.
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its first moment."""
-        with self._translated(), self._open().connect() as connection:
-            options = {"sqlite_begin": "BEGIN IMMEDIATE"}
-            with (immediate := connection.execution_options(**options)).begin():
-                yield immediate
+        Returns False where the first changed nothing; then nothing was written.
+        """
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def write(self) -> AbstractContextManager[Connection]:
+        """A short transaction that writes."""
+
+    def read(self) -> AbstractContextManager[Connection]:
         """A snapshot that blocks nobody."""
-        with self._translated(), self._open().connect() as connection:
-            yield connection
+
+    def announce(self, tx: Connection) -> None:
+        """Tell whoever watches that a stream changes with this transaction."""
+
+    def watch(self, *, seconds: float) -> bool:
+        """Wait until a stream may have changed, at most so long; False where time was up."""
 
     def close(self) -> None:
-        """Give the file handles back."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-            self._engine = None
-
-    def _open(self) -> Engine:
-        # a connection that crossed a fork is corrupt in both processes: each opens its own
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                # closing the parent's connections here would end its WAL under its feet
-                _CROSSED_A_FORK.append(self._engine)
-            self._engine = _engine(self.path)
-            self._pid = os.getpid()
-        return self._engine
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (exc.DatabaseError, sqlite3.DatabaseError) as error:
-            reason = str(error.orig if isinstance(error, exc.DatabaseError) else error)
-            if "full" in reason or "readonly" in reason or "disk I/O" in reason:
-                raise StorageFull(
-                    f"the ledger {self.path.name} cannot be written: {reason}",
-                    hint="free space on, or make writable, the disk that holds the ledger",
-                ) from error
-            if "locked" in reason or "busy" in reason:
-                raise Unreachable(
-                    f"the ledger {self.path.name} was locked for {_BUSY_SECONDS} s",
-                    hint="find the process that holds it open (fuser), or move to PostgreSQL",
-                    retry_after=5,
-                ) from error
-            if "not a database" in reason or "malformed" in reason:
-                raise LedgerIncompatible(
-                    f"{self.path.name} is not a sound SQLite database: {reason}",
-                    hint="restore the ledger from its last backup, or choose another path",
-                ) from error
-            if "unable to open" in reason:
-                raise StorageFull(
-                    f"the ledger {self.path} cannot be opened: {reason}",
-                    hint="make its folder exist and be writable for this user",
-                ) from error
-            raise
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        future=True,
-        poolclass=QueuePool,
-        pool_size=2,
-        pool_use_lifo=True,  # the same connection again: another one would find its cache stale
-        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
-    )
-
-    @event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by itself
-        _enter_wal(connection)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")  # type: ignore[untyped-decorator]
-    def _begin(connection: Connection) -> None:
-        begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-        connection.connection.cursor().execute(begin)
-
-    return engine
-
-
-def _enter_wal(connection: sqlite3.Connection) -> None:
-    # SQLite does not wait, as it does elsewhere, when several processes open a fresh file and each
-    # wants to change its mode: where that would be a deadlock, it says busy at once
-    end = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter
-        else:
-            return
-
-
-def _refuse_network_disk(path: Path) -> None:
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return
-    resolved = path.expanduser().resolve()
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, mount, filesystem, *_ = line.split(" ")
-        inside = mount == "/" or resolved == Path(mount) or Path(mount) in resolved.parents
-        if inside and len(mount) >= len(best):
-            best, kind = mount, filesystem
-    if kind in _NETWORK:
-        raise LedgerIncompatible(
-            f"the ledger {path} lies on a network disk ({kind}), where SQLite's locks do not hold",
-            hint="put the ledger on a local disk",
-        )
+        """Give the connections back."""

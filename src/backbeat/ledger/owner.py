@@ -24,8 +24,9 @@ def is_certainly_dead(owner: str) -> bool:
 
     A process elsewhere may be alive for all we know: only its lease's end says so.
     """
-    host, pid, started = owner.rsplit("/", 2)
-    return host == _host() and _started(int(pid)) != started
+    host, _, process = owner.partition(f"{_host()}/")
+    pid, _, started = process.partition("/")
+    return not host and pid.isdecimal() and _started(int(pid)) != started
 
 
 @lru_cache(maxsize=1)

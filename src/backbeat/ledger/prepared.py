@@ -20,12 +20,21 @@ class Prepared:
     Args:
         statement: `insert`, `update` or `select`, its values as bind parameters.
         columns: Columns that an insert fills; all of the table's where None.
+        keep_existing: Whether an insert leaves a row alone that is there already.
     """
 
-    def __init__(self, statement: Any, *, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        statement: Any,
+        *,
+        columns: Sequence[str] | None = None,
+        keep_existing: bool = False,
+    ) -> None:
         self._statement = statement
         self._columns = columns
-        self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
+        # both dialects know this clause, and Core has no word for it that both know
+        self._suffix = " ON CONFLICT DO NOTHING" if keep_existing else ""
+        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
 
     def __call__(self, tx: Connection, parameters: Mapping[str, Any]) -> int:
         """Execute with parameters by name; returns how many rows were changed."""
@@ -39,21 +48,25 @@ class Prepared:
             return None
         return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
-    def many(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once a row, in one call of the driver."""
-        text, names = self._text(tx)
-        tx.connection.cursor().executemany(text, [tuple(row[n] for n in names) for row in rows])
+    def text(self, tx: Connection) -> str:
+        """Its SQL in the dialect of a connection."""
+        return self._text(tx)[0]
 
     def _execute(self, tx: Connection, parameters: Mapping[str, Any]) -> Any:
         text, names = self._text(tx)
         cursor = tx.connection.cursor()
-        cursor.execute(text, tuple(parameters[name] for name in names))
+        cursor.execute(text, _bound(parameters, names))
         return cursor
 
-    def _text(self, tx: Connection) -> tuple[str, tuple[str, ...]]:
+    def _text(self, tx: Connection) -> tuple[str, tuple[str, ...] | None]:
         found = self._compiled.get(tx.dialect.name)
         if found is None:
             compiled = self._statement.compile(dialect=tx.dialect, column_keys=self._columns)
-            found = str(compiled), tuple(compiled.positiontup)
+            names = tuple(compiled.positiontup) if compiled.positional else None
+            found = str(compiled) + self._suffix, names
             self._compiled[tx.dialect.name] = found
         return found
+
+
+def _bound(parameters: Mapping[str, Any], names: tuple[str, ...] | None) -> Any:
+    return parameters if names is None else tuple(parameters[name] for name in names)

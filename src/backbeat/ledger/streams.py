@@ -1,24 +1,34 @@
-"""Append-only streams with optimistic versions, and named locks."""
+"""Append-only streams with optimistic versions: the ledger's state machines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from backbeat.errors import Conflict, LeaseHeld
+from backbeat.errors import Conflict
 from backbeat.ledger.database import Database
-from backbeat.ledger.owner import is_certainly_dead, this_process
+from backbeat.ledger.prepared import Prepared
 from backbeat.ledger.record import as_json, seal_all, write_audit, write_messages
-from backbeat.ledger.tables import events, locks, streams
-from backbeat.ledger.times import from_text, now, to_text
+from backbeat.ledger.tables import events, streams
+from backbeat.ledger.times import from_text, to_text
 from backbeat.ports import AuditFact, Event, Message, StreamInfo
 
 __all__ = ["Streams"]
+
+_HOLD_SECONDS = 30
+_HEAD = ("state", "version", "due", "updated_at")
+_INSERT_STREAM = Prepared(
+    insert(streams), columns=("stream", "category", *_HEAD), keep_existing=True
+)
+_MOVE_STREAM = Prepared(
+    update(streams)
+    .where((streams.c.stream == bindparam("this")) & (streams.c.version == bindparam("expected")))
+    .values({name: bindparam(name) for name in _HEAD})
+)
 
 
 class Streams:
@@ -46,7 +56,7 @@ class Streams:
         Raises:
             Conflict: Somebody else appended first; read again and decide again.
         """
-        at = now()
+        at = self._db.now()
         sealed = seal_all(audit, at)
         version = expected + len(additions)
         head = {
@@ -60,16 +70,20 @@ class Streams:
             write_messages(tx, messages, at)
             if not additions:
                 return expected
-            known = tx.execute(select(streams.c.version).where(streams.c.stream == stream)).scalar()
-            if (known or 0) != expected:
+            if expected == 0:
+                fresh = {"stream": stream, "category": category, **head}
+                moved = not _INSERT_STREAM(tx, fresh)
+            else:
+                moved = not _MOVE_STREAM(tx, {"this": stream, "expected": expected, **head})
+            if moved:
+                known = tx.execute(
+                    select(streams.c.version).where(streams.c.stream == stream)
+                ).scalar()
                 raise Conflict(
                     f"{stream} has moved on to version {known or 0} from {expected}",
                     hint="read it again and decide again",
                 )
-            if known is None:
-                tx.execute(insert(streams), {"stream": stream, "category": category, **head})
-            else:
-                tx.execute(update(streams).where(streams.c.stream == stream).values(**head))
+            self._db.announce(tx)
             tx.execute(
                 insert(events),
                 [
@@ -104,42 +118,41 @@ class Streams:
         if state is not None:
             query = query.where(streams.c.state == state)
         with self._db.read() as view:
-            return [
-                StreamInfo(
-                    row.stream,
-                    row.category,
-                    row.state,
-                    row.version,
-                    from_text(row.due) if row.due else None,
-                    from_text(row.updated_at),
-                )
-                for row in view.execute(query)
-            ]
+            return [_info(row) for row in view.execute(query)]
 
-    @contextmanager
-    def lock(self, name: str, *, owner: str, seconds: float) -> Iterator[None]:
-        """A named lease, given back at the end of the block.
-
-        Raises:
-            LeaseHeld: Another living holder has it; retry after its end.
-        """
-        holder = f"{owner}|{this_process()}"
-        at = now()
-        until = to_text(at + timedelta(seconds=seconds))
+    def due(self, category: str, *, state: str, limit: int) -> list[StreamInfo]:
+        """Streams in a state whose time has come, each handed to one caller for half a minute."""
+        at = to_text(self._db.now())
+        ready = (
+            (streams.c.category == category)
+            & (streams.c.state == state)
+            & (streams.c.due <= at)
+            & ((streams.c.taken_until.is_(None)) | (streams.c.taken_until <= at))
+        )
+        with self._db.read() as view:
+            if view.execute(select(streams.c.stream).where(ready).limit(1)).first() is None:
+                return []  # asking for the write lock would disturb others for nothing
+        query = (
+            select(streams)
+            .where(ready)
+            .order_by(streams.c.due)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
         with self._db.write() as tx:
-            row = tx.execute(select(locks).where(locks.c.name == name)).first()
-            if row is not None:
-                end, process = from_text(row.until), row.owner.rpartition("|")[2]
-                if end > at and not is_certainly_dead(process):
-                    raise LeaseHeld(
-                        f"{name} is locked until {row.until} by another worker",
-                        hint="let it finish",
-                        retry_after=max(1.0, (end - at).total_seconds()),
-                    )
-                tx.execute(delete(locks).where(locks.c.name == name))
-            tx.execute(insert(locks), {"name": name, "owner": holder, "until": until})
-        try:
-            yield
-        finally:
-            with self._db.write() as tx:
-                tx.execute(delete(locks).where(locks.c.name == name, locks.c.owner == holder))
+            rows = tx.execute(query).all()
+            hold = to_text(self._db.now() + timedelta(seconds=_HOLD_SECONDS))
+            names = [row.stream for row in rows]
+            tx.execute(update(streams).where(streams.c.stream.in_(names)).values(taken_until=hold))
+        return [_info(row) for row in rows]
+
+
+def _info(row: Any) -> StreamInfo:
+    return StreamInfo(
+        row.stream,
+        row.category,
+        row.state,
+        row.version,
+        from_text(row.due) if row.due else None,
+        from_text(row.updated_at),
+    )

@@ -1,9 +1,11 @@
-"""The ledger's tables, version 1. Times are UTC ISO 8601 text with microseconds: they sort."""
+"""The ledger's tables, version 2. Times are UTC ISO 8601 text with microseconds: they sort."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,6 +21,7 @@ __all__ = [
     "attempts",
     "audit_log",
     "audit_private",
+    "budgets",
     "events",
     "locks",
     "meta",
@@ -26,9 +29,12 @@ __all__ = [
     "outbox",
     "runs",
     "streams",
+    "tokens",
 ]
 
 metadata = MetaData()
+# SQLite numbers rows only in a column that is called INTEGER
+_POSITION = BigInteger().with_variant(Integer(), "sqlite")
 
 meta = Table(
     "backbeat_meta",
@@ -55,6 +61,9 @@ runs = Table(
     Column("outcome", Text),
     Column("started_at", String, nullable=False),
     Column("finished_at", String),
+    # since version 2; a worker of version 1 leaves them empty
+    Column("nonce", String),
+    Column("lease_seconds", Float),
     Index("backbeat_runs_by_start", "started_at"),
     Index("backbeat_runs_by_request", "request_id"),
 )
@@ -81,6 +90,7 @@ streams = Table(
     Column("version", Integer, nullable=False),
     Column("due", String),
     Column("updated_at", String, nullable=False),
+    Column("taken_until", String),  # since version 2
     Index("backbeat_streams_by_state", "category", "state", "due"),
 )
 
@@ -101,12 +111,35 @@ locks = Table(
     Column("name", String, primary_key=True),
     Column("owner", String, nullable=False),
     Column("until", String, nullable=False),
+    Column("seconds", Float),  # since version 2
+)
+
+# since version 2: token buckets that all workers share
+budgets = Table(
+    "backbeat_budgets",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("balance", Float, nullable=False),
+    Column("updated_at", String, nullable=False),
+)
+
+# since version 2: who may speak to `backbeat serve`; the secret itself is kept by its holder
+tokens = Table(
+    "backbeat_tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("secret_hash", String, nullable=False),
+    Column("scope", String, nullable=False),
+    Column("workflow", String),
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
+    Column("revoked_at", String),
 )
 
 outbox = Table(
     "backbeat_outbox",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
     Column("topic", String, nullable=False),
     Column("body", Text, nullable=False),
@@ -120,7 +153,7 @@ outbox = Table(
 audit_log = Table(
     "backbeat_audit_log",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("position", _POSITION, primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
     Column("at", String, nullable=False),
     Column("action", String, nullable=False),

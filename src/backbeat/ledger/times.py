@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["from_text", "now", "to_text"]
-
-
-def now() -> datetime:
-    """This moment, UTC."""
-    return datetime.now(UTC)
+__all__ = ["from_text", "to_text"]
 
 
 def to_text(moment: datetime) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
 from backbeat.errors import BackbeatError, UnmetNeed
 from backbeat.ports import (
+    Attempt,
     AuditFact,
+    Budget,
     Claim,
     Claimed,
     Ending,
@@ -86,11 +88,34 @@ class Unrecorded:
         """Refuses: nothing is recorded."""
         raise _needs_ledger("a list of runs")
 
-    @contextmanager
-    def lock(self, name: str, *, owner: str, seconds: float) -> Iterator[None]:
+    def attempts(self, key: str) -> list[Attempt]:
+        """Nothing is recorded."""
+        return []
+
+    def due(self, category: str, *, state: str, limit: int) -> list[StreamInfo]:
+        """Refuses: a state machine needs a ledger."""
+        raise _needs_ledger(category)
+
+    def watch(self, *, seconds: float) -> bool:
+        """Refuses: a state machine needs a ledger."""
+        raise _needs_ledger("watching")
+
+    def acquire(self, name: str, *, holder: str, seconds: float) -> None:
         """Refuses: a lock needs a ledger."""
         raise _needs_ledger(name)
-        yield
+
+    def release(self, name: str, *, holder: str) -> None:
+        """Nothing is held."""
+
+    def lock(self, name: str, *, owner: str, seconds: float) -> AbstractContextManager[None]:
+        """Refuses: a lock needs a ledger."""
+        raise _needs_ledger(name)
+
+    def spend(self, budget: Budget, *, cost: float, earned: float = 0.0) -> bool:
+        """Counts in this process alone."""
+        from backbeat.retries import spend_locally
+
+        return spend_locally(budget, cost=cost, earned=earned)
 
     def drain(self, sinks: Mapping[str, Sink], *, limit: int) -> int:
         """Nothing waits."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from backbeat.cli.main import app
+from backbeat.runner.drain import drain_wait
+
+COMMAND = [sys.executable, "-c", "from backbeat.cli.main import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,30 @@ def backbeat(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ans
     def run(*arguments: object, stdin: str | None = None) -> Answer:
         words = ["--folder", str(folder), *map(str, arguments)]
         result = CliRunner().invoke(app, words, input=stdin)
+        drain_wait()  # as at the end of the real command's process
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The real command around the platform's ledger, and where it says that it listens."""
+    process = subprocess.Popen(
+        [*COMMAND, "--folder", str(folder), "serve", "--ledger", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    watchdog = threading.Timer(60, process.kill)  # a service that never speaks ends the wait
+    watchdog.start()
+    said = process.stdout.readline()
+    watchdog.cancel()
+    yield process, said
+    process.kill()
+    process.communicate()
 
 
 @pytest.fixture

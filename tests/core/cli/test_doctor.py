@@ -22,9 +22,32 @@ def test_a_sound_platform_is_well(backbeat: Make, folder: Path) -> None:
     assert said.json["ok"] is True
     assert said.json["rung"] == 1
     assert said.json["offers"] == ["ledger", "store"]
-    assert _findings(said) == {"store": True, "ledger": True, "audit log": True, "outbox": True}
+    looked_at = {"store", "ledger", "audit log", "outbox", "leases", "clock"}
+    assert _findings(said) == dict.fromkeys(looked_at, True)
     assert {"backbeat", "pydantic", "sqlalchemy"} <= set(said.json["libraries"]) | {"backbeat"}
     assert list((folder / "store").iterdir()) == []
+
+
+def test_rung_2_is_a_database_that_hosts_share(
+    backbeat: Make, monkeypatch: pytest.MonkeyPatch, new_database: Make
+) -> None:
+    """PostgreSQL is rung 2."""
+    monkeypatch.setenv("BACKBEAT_LEDGER", new_database())
+    said = backbeat("doctor", "--json")
+    assert (said.code, said.json["rung"]) == (0, 2)
+    assert _findings(said)["clock"] is True
+
+
+def test_rung_3_is_a_service(
+    backbeat: Make, monkeypatch: pytest.MonkeyPatch, served: tuple[Any, str]
+) -> None:
+    """A ledger behind a service is rung 3, and a worker's token is enough to look at it."""
+    token = backbeat("token", "issue", "--scope", "worker", "--json").json["token"]
+    monkeypatch.setenv("BACKBEAT_LEDGER", served[1].split()[-1])
+    monkeypatch.setenv("BACKBEAT_LEDGER_TOKEN", token)
+    said = backbeat("doctor", "--json")
+    assert (said.code, said.json["rung"]) == (0, 3)
+    assert _findings(said)["audit log"] is True
 
 
 def test_rung_0_is_named(backbeat: Make, monkeypatch: pytest.MonkeyPatch) -> None:

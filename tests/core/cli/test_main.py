@@ -50,7 +50,7 @@ def test_a_platform_that_is_not_named_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [(), ("signoff",), ("runs",)])
+@pytest.mark.parametrize("words", [(), ("signoff",), ("runs",), ("ledger",)])
 def test_without_a_command_there_is_help(backbeat: Make, words: tuple[str, ...]) -> None:
     """A group without a command shows what there is, as wrong usage."""
     said = backbeat(*words)

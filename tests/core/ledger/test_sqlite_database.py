@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from backbeat.errors import LedgerIncompatible, StorageFull
-from backbeat.ledger import SqliteLedger, database
+from backbeat.ledger import SqliteLedger, sqlite_database
 from backbeat.ports import Ending, Message
 
 Make = Callable[..., Any]
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """What is said here is said of SQLite."""
+    return str(tmp_path / "alone" / "ledger.db")
 
 
 def test_every_connection_has_the_durable_settings(ledger: SqliteLedger) -> None:
@@ -102,12 +108,12 @@ def test_a_network_disk_is_refused(
         def __new__(cls, *parts: Any) -> Any:
             return Path(table) if parts == ("/proc/mounts",) else Path(*parts)
 
-    monkeypatch.setattr(database, "Path", Mounts)
+    monkeypatch.setattr(sqlite_database, "Path", Mounts)
     with pytest.raises(LedgerIncompatible, match=rf"lies on a network disk \({kind}\)"):
         SqliteLedger(tmp_path / "share" / "deep" / "ledger.db")
     assert not (tmp_path / "share").exists()
     with closing(SqliteLedger(tmp_path / "shared-not" / "ledger.db")) as ledger:
-        assert ledger.check()["schema"] == 1
+        assert ledger.check()["schema"] == 2
 
 
 def test_a_ledger_is_usable_on_both_sides_of_a_fork(tmp_path: Path, start_python: Make) -> None:
