@@ -1,4 +1,4 @@
-"""Data at rest: the store on a folder, and tabular files opened with their digests."""
+"""Data at rest: the store on a folder or a bucket, and tabular files opened with their digests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backbeat.data.address import open_store
     from backbeat.data.folder import FolderStore
-    from backbeat.data.tabular import open_dataset, reading, references, require_columns
+    from backbeat.data.tabular import (
+        open_dataset,
+        pinned_digest,
+        reading,
+        references,
+        require_columns,
+    )
 
-__all__ = ["FolderStore", "open_dataset", "reading", "references", "require_columns"]
+__all__ = [
+    "FolderStore",
+    "open_dataset",
+    "open_store",
+    "pinned_digest",
+    "reading",
+    "references",
+    "require_columns",
+]
 
 _HOMES = {
     "FolderStore": "backbeat.data.folder",
     "open_dataset": "backbeat.data.tabular",
+    "open_store": "backbeat.data.address",
+    "pinned_digest": "backbeat.data.tabular",
     "reading": "backbeat.data.tabular",
     "references": "backbeat.data.tabular",
     "require_columns": "backbeat.data.tabular",

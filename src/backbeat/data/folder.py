@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from backbeat.errors import FinalError, InvalidData, NotFound, StorageFull
+from backbeat.data.address import scheme_of, store_of
+from backbeat.data.disk import disk_errors
+from backbeat.data.key import UNFINISHED, clean_key, is_whole
+from backbeat.errors import NotFound
+from backbeat.ports import StoredFile
 
 __all__ = ["FolderStore"]
-
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
-_TAKEN = {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG}
-_UNFINISHED = ".unfinished-"
 
 
 class FolderStore:
@@ -58,7 +58,7 @@ class FolderStore:
             False where the key existed; nothing was changed then.
         """
         path = self._path(key)
-        with self._translated(key), self._temporary(path) as temporary:
+        with disk_errors(key, self.root), self._temporary(path) as temporary:
             temporary.write_bytes(data)
             _sync_file(temporary)
             try:
@@ -78,81 +78,75 @@ class FolderStore:
         found = (
             path.relative_to(self.root).as_posix()
             for path in folder.rglob("*")
-            if path.is_file() and not path.name.startswith(_UNFINISHED)
+            if path.is_file() and is_whole(path.name)
         )
         yield from sorted(key for key in found if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Remove a key; one that is not there is no error."""
-        with self._translated(key):
+        with disk_errors(key, self.root):
             self._path(key).unlink(missing_ok=True)
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
         """A temporary file beside the key; the key when the block ends well, else gone."""
         path = self._path(key)
-        with self._translated(key), self._temporary(path) as temporary:
+        with disk_errors(key, self.root), self._temporary(path) as temporary:
             yield temporary
             _sync_file(temporary)
             temporary.replace(path)
             _sync_folder(path.parent)
 
-    def locate(self, uri: str) -> Path:
-        """The local path of a store key, an absolute path or a `file://` URI, for reading.
+    def files(self, uri: str) -> Sequence[StoredFile]:
+        """The file, or a folder's files sorted by name, behind a key, a path or a URI.
 
-        Raises:
-            InvalidData: The URI has another scheme, which this store cannot read.
+        What other stores hold is read too: `s3://other-bucket/landing`.
         """
-        parts = urlsplit(uri)
-        if parts.scheme == "file":
-            return Path(unquote(parts.path))
-        if parts.scheme:
-            raise InvalidData(
-                f"a folder store cannot read {parts.scheme}:// ({uri})",
-                hint="copy the data to the landing folder, or give a path or file:// URI",
+        path = self._locate(uri)
+        if path is None:
+            return store_of(uri).files(uri)
+        if path.is_file():
+            return [StoredFile(uri, str(path), path.stat().st_size)]
+        return [
+            StoredFile(
+                f"{uri.rstrip('/')}/{file.relative_to(path).as_posix()}",
+                str(file),
+                file.stat().st_size,
             )
+            for file in sorted(path.rglob("*"))
+            if file.is_file() and is_whole(file.name)
+        ]
+
+    def filesystem(self, uri: str) -> Any:
+        """The `pyarrow.fs.FileSystem` of `files(uri)`: the local one, for keys and paths."""
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem() if self._locate(uri) else store_of(uri).filesystem(uri)
+
+    def address(self, key: str) -> str:
+        """The `file://` URI of a key."""
+        return self._path(key).as_uri()
+
+    def _locate(self, uri: str) -> Path | None:
+        scheme = scheme_of(uri)
+        if scheme == "file":
+            return Path(unquote(urlsplit(uri).path))
+        if scheme:
+            return None
         return Path(uri) if uri.startswith("/") else self._path(uri)
 
     def _path(self, key: str) -> Path:
-        pure = PurePosixPath(key)
-        if pure.is_absolute() or ".." in pure.parts or "\0" in key:
-            raise FinalError(
-                f"the store key {key!r} leaves the store",
-                hint="give a relative key without '..'",
-            )
-        if not pure.parts:
-            raise FinalError(
-                f"the store key {key!r} is no place in the store",
-                hint="give a key with a name in it",
-            )
-        return self.root / pure
+        return self.root / clean_key(key)
 
     @contextmanager
     def _temporary(self, path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        temporary = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
         try:
             yield temporary
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _TAKEN:
-                raise FinalError(
-                    f"cannot write {key!r} in {self.root}: {error.strerror}",
-                    hint="choose a key that is neither a folder nor below a file",
-                ) from error
-            if error.errno not in _PASSING:
-                raise
-            raise StorageFull(
-                f"cannot write {key!r} in {self.root}: {error.strerror}",
-                hint="free space on, or make writable, the disk that holds the store",
-            ) from error
 
 
 def _sync_file(path: Path) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from backbeat.canonical import digest
 from backbeat.errors import ContractBroken, InvalidData, StorageFull
-from backbeat.ports import Store
+from backbeat.ports import Store, StoredFile
 from backbeat.reference import DataRef, Dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-__all__ = ["open_dataset", "reading", "references", "require_columns"]
+__all__ = ["open_dataset", "pinned_digest", "reading", "references", "require_columns"]
 
+_SUFFIXES = {".parquet", ".csv"}
 _READ_WHOLE = 64 * 2**20
 _FOOTER = 64 * 2**10
 _CHUNK = 2**20
@@ -34,19 +36,25 @@ def references(store: Store, dataset: Dataset) -> tuple[DataRef, ...]:
     found: list[DataRef] = []
     absent: list[str] = []
     for index, uri in enumerate(dataset.uris()):
-        path = store.locate(uri)
-        if not path.exists():
+        there = store.files(uri)
+        if not there:
             absent.append(uri)
             continue
         partition = days[index].isoformat() if days else None
+        filesystem = store.filesystem(uri)
         found.extend(
             DataRef(
-                uri=uri if file == path else f"{uri.rstrip('/')}/{file.relative_to(path)}",
-                digest=_digest(file),
-                format=_format(file),
+                uri=file.uri,
+                digest=_digest(filesystem, file),
+                format=_format(file.path),
                 partition=partition,
             )
-            for file in _files(path)
+            for file in there
+            if file.uri == uri or _is_table(file.uri.removeprefix(uri).strip("/"))
+        )
+    if absent == [dataset.uri] and PurePosixPath(dataset.uri).suffix not in _SUFFIXES:
+        raise InvalidData(
+            f"{dataset.uri} is missing or an empty folder", hint="check that data has landed"
         )
     if absent and (dataset.missing == "refuse" or not found):
         raise InvalidData(
@@ -54,8 +62,15 @@ def references(store: Store, dataset: Dataset) -> tuple[DataRef, ...]:
             hint="check that the data has landed, or set missing='skip' to use what is there",
         )
     if not found:
-        raise InvalidData(f"{dataset.uri} is an empty folder", hint="check that data has landed")
+        raise InvalidData(
+            f"{dataset.uri} has no .parquet or .csv file", hint="check that data has landed"
+        )
     return tuple(found)
+
+
+def pinned_digest(refs: Iterable[DataRef]) -> str:
+    """One digest over resolved files, `sha256:<hex>`: the same files are the same work."""
+    return digest([[ref.uri, ref.digest] for ref in refs])
 
 
 def open_dataset(store: Store, refs: Iterable[DataRef]) -> ds.Dataset:
@@ -68,7 +83,7 @@ def open_dataset(store: Store, refs: Iterable[DataRef]) -> ds.Dataset:
     import pyarrow.dataset as ds
 
     refs = tuple(refs)
-    parts = [_open(store.locate(ref.uri), ref) for ref in refs]
+    parts = [_open(store, ref) for ref in refs]
     first = parts[0].schema
     for ref, part in zip(refs, parts, strict=True):
         differences = _differences(first, part.schema)
@@ -131,36 +146,34 @@ def require_columns(data: ds.Dataset, columns: Iterable[str], *, what: str) -> N
         )
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not file.name.startswith(("_", ".")) and _known(file)
-    )
+def _is_table(below: str) -> bool:
+    """Whether a file of a folder is data: not hidden, nor what a writer keeps for itself."""
+    path = PurePosixPath(below)
+    hidden = any(part.startswith(("_", ".")) for part in path.parts)
+    return path.suffix in _SUFFIXES and not hidden
 
 
-def _known(path: Path) -> bool:
-    return path.suffix in {".parquet", ".csv"}
-
-
-def _format(path: Path) -> Any:
-    if not _known(path):
+def _format(path: str) -> Any:
+    name = PurePosixPath(path)
+    if name.suffix not in _SUFFIXES:
         raise InvalidData(
-            f"{path.name} is neither .parquet nor .csv", hint="name the file by its format"
+            f"{name.name} is neither .parquet nor .csv", hint="name the file by its format"
         )
-    return path.suffix.removeprefix(".")
+    return name.suffix.removeprefix(".")
 
 
-def _open(path: Path, ref: DataRef) -> ds.Dataset:
+def _open(store: Store, ref: DataRef) -> ds.Dataset:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    if path.stat().st_size == 0:
-        raise InvalidData(f"{ref.uri} is empty (0 bytes)", hint="land the file again")
+    again = "land the file again"
+    there = store.files(ref.uri)
+    if not there:
+        raise InvalidData(f"{ref.uri} is gone", hint=again)
+    if there[0].size == 0:
+        raise InvalidData(f"{ref.uri} is empty (0 bytes)", hint=again)
     try:
-        return ds.dataset(path, format=ref.format)
+        return ds.dataset(there[0].path, format=ref.format, filesystem=store.filesystem(ref.uri))
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).partition(". Is this")[0].partition("\n")[0]
         raise InvalidData(
@@ -183,15 +196,17 @@ def _differences(expected: pa.Schema, actual: pa.Schema) -> list[str]:
     ]
 
 
-def _digest(path: Path) -> str:
-    stat = path.stat()
+def _digest(filesystem: Any, file: StoredFile) -> str:
+    if file.version is not None:
+        return f"etag:{file.version}"
     hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        if stat.st_size <= _READ_WHOLE:
-            while chunk := file.read(_CHUNK):
+    with filesystem.open_input_file(file.path) as opened:
+        if file.size <= _READ_WHOLE:
+            while chunk := opened.read(_CHUNK):
                 hasher.update(chunk)
             return f"sha256:{hasher.hexdigest()}"
         # a table too large to read twice: size, time and footer tell one version from another
-        file.seek(-_FOOTER, 2)
-        hasher.update(f"{stat.st_size}:{stat.st_mtime_ns}:".encode() + file.read())
+        opened.seek(file.size - _FOOTER)
+        changed = filesystem.get_file_info(file.path).mtime_ns
+        hasher.update(f"{file.size}:{changed}:".encode() + opened.read())
     return f"stat:{hasher.hexdigest()}"

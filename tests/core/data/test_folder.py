@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from backbeat.data import FolderStore
-from backbeat.errors import FinalError, InvalidData, NotFound, StorageFull
+from backbeat.errors import FinalError, NotFound, StorageFull
+from backbeat.ports import StoredFile
 
 Make = Callable[..., Any]
 
@@ -179,14 +180,14 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(
     ],
 )
 def test_a_uri_is_located(store: FolderStore, tmp_path: Path, uri: str, below: str) -> None:
-    """Keys, absolute paths and file URIs become local paths."""
-    assert store.locate(uri.format(root=tmp_path)) == tmp_path / below
-
-
-def test_another_scheme_is_refused(store: FolderStore) -> None:
-    """A folder cannot read a bucket, and says what to do instead."""
-    with pytest.raises(InvalidData, match="a folder store cannot read s3://"):
-        store.locate("s3://bucket/key")
+    """Keys, absolute paths and file URIs become local files, which have no version."""
+    path = tmp_path / below
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    uri = uri.format(root=tmp_path)
+    assert list(store.files(uri)) == [StoredFile(uri, str(path), 1, None)]
+    with store.filesystem(uri).open_input_file(str(path)) as file:
+        assert file.read() == b"x"
 
 
 def test_a_written_file_is_readable_for_others(store: FolderStore) -> None:

@@ -52,7 +52,7 @@ def test_a_window_becomes_files_with_digests(store: FolderStore) -> None:
 
 def test_a_folder_is_all_its_tables(store: FolderStore) -> None:
     """A folder's tables come in order; notes, hidden and unfinished files are not among them."""
-    for name in ("_SUCCESS", ".hidden.parquet", "readme.txt"):
+    for name in ("_SUCCESS", ".hidden.parquet", "readme.txt", "_temporary/0/part.parquet"):
         store.write(f"landing/{name}", b"x")
     refs = references(store, Dataset(uri="landing"))
     assert [ref.uri for ref in refs] == [f"landing/2013-03-0{day}.parquet" for day in (7, 8, 9)]
@@ -73,7 +73,8 @@ def test_a_folder_is_all_its_tables(store: FolderStore) -> None:
             Dataset(uri="landng/x.parquet"),
             "1 of 1 files are missing, the first is landng/x.parquet",
         ),
-        (Dataset(uri="empty"), "empty is an empty folder"),
+        (Dataset(uri="empty"), "empty is missing or an empty folder"),
+        (Dataset(uri="notes"), "notes has no .parquet or .csv file"),
         (Dataset(uri="notes.txt"), "notes.txt is neither .parquet nor .csv"),
     ],
 )
@@ -83,6 +84,7 @@ def test_data_that_is_missing_is_named(
     """The first missing file is in the message, and looking for it changes nothing."""
     (tmp_path / "empty").mkdir()
     store.write("notes.txt", b"x")
+    store.write("notes/_SUCCESS", b"")
     before = folder_dump(tmp_path)
     with pytest.raises(InvalidData) as caught:
         references(store, dataset)
@@ -125,6 +127,14 @@ def test_a_spoilt_file_is_named(
         open_dataset(store, references(store, _window()))
     assert "land" in caught.value.hint
     assert folder_dump(tmp_path) == before
+
+
+def test_a_file_that_went_is_named(store: FolderStore) -> None:
+    """A file that is deleted between its reference and its opening is refused by name."""
+    refs = references(store, _window())
+    store.delete("landing/2013-03-08.parquet")
+    with pytest.raises(InvalidData, match=r"2013-03-08\.parquet is gone"):
+        open_dataset(store, refs)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +196,10 @@ def test_a_huge_file_is_pinned_without_reading_it(tmp_path: Path) -> None:
     with (tmp_path / "huge.parquet").open("wb") as file:
         file.truncate(65 * 2**20)
     [before] = references(store, Dataset(uri="huge.parquet"))
-    assert before.digest.startswith("stat:")
+    # what an earlier release has recorded must still be the same file
+    path = tmp_path / "huge.parquet"
+    known = f"{path.stat().st_size}:{path.stat().st_mtime_ns}:".encode() + bytes(2**16)
+    assert before.digest == f"stat:{hashlib.sha256(known).hexdigest()}"
     with (tmp_path / "huge.parquet").open("r+b") as file:
         file.seek(-10, 2)
         file.write(b"x")
