@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backbeat.step import Blocked, Done, Outcome, Step, Waiting
     from backbeat.wiring.in_folder import embedded
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Actor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import rfc8785
@@ -10,6 +11,9 @@ import rfc8785
 __all__ = ["canonical_bytes", "digest"]
 
 _SAFE_INTEGER = 2**53 - 1
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
 
 
 def canonical_bytes(value: Any) -> bytes:
@@ -22,6 +26,10 @@ def canonical_bytes(value: Any) -> bytes:
     Raises:
         ValueError: NaN, an infinity or a lone surrogate, which JSON cannot say.
     """
+    # most of what is recorded is plain ASCII text and small integers, and there the standard
+    # library's C encoder writes the same bytes as the RFC asks for, ten times as fast
+    if _is_plain(value):
+        return _encode(value).encode()
     try:
         return rfc8785.dumps(value)
     except rfc8785.IntegerDomainError:
@@ -33,6 +41,22 @@ def canonical_bytes(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """`sha256:<hex>` of a JSON value's canonical bytes."""
     return "sha256:" + hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not _is_plain(item):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return all(map(_is_plain, value))
+    if kind is int:
+        return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
+    return value is None or kind is bool
 
 
 def _widened(value: Any) -> Any:

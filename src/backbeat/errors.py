@@ -16,6 +16,7 @@ The tree, with what each branch means for a retry::
         ├── Refused               policy, a rule or an identity check said no
         ├── Conflict              the world is not what the evidence saw
         ├── FencedOut             a later attempt has taken over: this one writes nothing
+        ├── BudgetSpent           it could be retried, but too much has been retried already
         ├── UserCodeFailed        the user's own function raised or returned nonsense
         └── LedgerIncompatible    the ledger's schema is foreign or newer
 """
@@ -26,6 +27,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "BackbeatError",
+    "BudgetSpent",
     "Conflict",
     "ContractBroken",
     "FencedOut",
@@ -145,6 +147,10 @@ class Conflict(FinalError):
 
 class FencedOut(FinalError):
     """A later attempt has taken this step over; what this attempt did is not recorded."""
+
+
+class BudgetSpent(FinalError):
+    """A retry could help, but the retry budget is spent: more calls would feed the overload."""
 
 
 class UserCodeFailed(FinalError):

@@ -108,7 +108,10 @@ def _parsed_where_wrong(fields: Mapping[str, Any], error: ValidationError) -> di
     import json
 
     parsed = dict(fields)
-    for name in {str(item["loc"][0]) for item in error.errors() if item["loc"]}:
+    # what a step's own validator has refused is of the right type: reading it as JSON must not
+    # turn the text "None" into a None that would be accepted
+    wrong = [item for item in error.errors() if item["loc"] and item["type"] != "value_error"]
+    for name in {str(item["loc"][0]) for item in wrong}:
         text = parsed.get(name)
         if not isinstance(text, str):
             continue

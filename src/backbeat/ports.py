@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from backbeat.identity import Actor, RunIdentity
 
 __all__ = [
+    "Attempt",
     "AuditFact",
+    "Budget",
     "Claim",
     "Claimed",
     "Ending",
@@ -31,6 +33,7 @@ __all__ = [
     "RunRecord",
     "Sink",
     "Store",
+    "StoredFile",
     "StreamInfo",
     "Verdict",
 ]
@@ -47,6 +50,24 @@ class Need(StrEnum):
     def rung(self) -> int:
         """0: a folder is enough; 1: a ledger."""
         return 1 if self is Need.LEDGER else 0
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file that a store can read.
+
+    Args:
+        uri: As lineage names it: the key or URI that was asked for, with what lies below it.
+        path: Where the store's `filesystem` opens it.
+        size: Bytes.
+        version: What tells its content from any other, where the storage says (ETag, generation);
+            None for a local file, which is hashed.
+    """
+
+    uri: str
+    path: str
+    size: int
+    version: str | None = None
 
 
 class Store(Protocol):
@@ -73,8 +94,14 @@ class Store(Protocol):
     def writing(self, key: str) -> AbstractContextManager[Path]:
         """A temporary local file that becomes the key when the block ends well, else vanishes."""
 
-    def locate(self, uri: str) -> Path:
-        """The local path of a key, an absolute path or a `file://` URI, for reading."""
+    def files(self, uri: str) -> Sequence[StoredFile]:
+        """The file, or a folder's files sorted by name, behind a key or a URI; empty if missing."""
+
+    def filesystem(self, uri: str) -> Any:
+        """The `pyarrow.fs.FileSystem` in which the paths of `files(uri)` can be opened."""
+
+    def address(self, key: str) -> str:
+        """The URI under which a person or another program finds a key (`file://…`, `s3://…`)."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +137,9 @@ class Registry(Protocol):
 
     def find_run(self, effect_id: str) -> str | None:
         """The finished run that an effect made, None where it did not happen."""
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The last value of each metric of a run; raises NotFound."""
 
     def log_model(
         self,
@@ -221,6 +251,8 @@ class Claim:
         inputs: Resolved floating inputs: name to version or digest.
         lease_seconds: How long the claim lives without a heartbeat.
         replay: Whether a recorded Done may be returned instead of a lease.
+        owner: The process that asks, as `ledger.owner.this_process` names it.
+        nonce: Names this very call: where its answer was lost, asking again gets the same lease.
         messages: Outgoing events of the START.
     """
 
@@ -232,6 +264,8 @@ class Claim:
     inputs: Mapping[str, str]
     lease_seconds: float
     replay: bool
+    owner: str
+    nonce: str
     messages: Sequence[Message] = ()
 
 
@@ -290,6 +324,27 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One worker's try at a piece of work.
+
+    Args:
+        token: Its fencing token; the newest attempt has the highest.
+        owner: The process that made it.
+        identity: The attempt as its orchestrator knows it.
+        started_at: When it took the lease.
+        ended_at: When it ended, or was found lost.
+        ending: How it ended, or `lost` where a later attempt took over.
+    """
+
+    token: int
+    owner: str
+    identity: Mapping[str, Any]
+    started_at: datetime
+    ended_at: datetime | None
+    ending: str | None
+
+
+@dataclass(frozen=True)
 class Event:
     """One entry of an append-only stream; `version` counts from 1."""
 
@@ -311,17 +366,38 @@ class StreamInfo:
     updated_at: datetime
 
 
+@dataclass(frozen=True)
+class Budget:
+    """A token bucket that all workers share: what may be spent on retries.
+
+    Args:
+        name: What it is for, such as `airflow:nightly` or `endpoint:https://host`.
+        capacity: Most tokens that it holds, and what it holds at first.
+        refill_per_second: Tokens that time gives back.
+    """
+
+    name: str
+    capacity: float
+    refill_per_second: float = 0.0
+
+
 class Ledger(Protocol):
     """The record: claims with fencing, append-only streams, the audit log, the outbox."""
 
     def claim(self, claim: Claim) -> Claimed | Recorded:
-        """Take the lease and record the start in one commit; raises LeaseHeld."""
+        """Take the lease and record the start in one commit.
+
+        Raises LeaseHeld, and Conflict where the key stands for another step or other inputs.
+        """
 
     def heartbeat(self, key: str, token: int, *, lease_seconds: float) -> None:
         """Prolong the lease; raises FencedOut where a later attempt holds it."""
 
     def finish(self, key: str, token: int, ending: Ending) -> None:
-        """Record the ending, its audit entry and messages in one commit; raises FencedOut."""
+        """Record the ending, its audit entry and messages in one commit; raises FencedOut.
+
+        Saying the same ending again is harmless: a commit whose answer was lost is repeated.
+        """
 
     def deny(self, claim: Claim, ending: Ending) -> None:
         """Record an attempt that ended before it took a lease: refused, or without its input."""
@@ -352,13 +428,37 @@ class Ledger(Protocol):
     def run(self, key: str) -> RunRecord | None:
         """A piece of work by its key, or by the beginning of it where that is unique."""
 
+    def attempts(self, key: str) -> list[Attempt]:
+        """Every attempt at a piece of work that took a lease, oldest first."""
+
     def runs(
         self, *, state: str | None = None, request_id: str | None = None, limit: int = 100
     ) -> list[RunRecord]:
         """Pieces of work, newest first."""
 
+    def due(self, category: str, *, state: str, limit: int) -> list[StreamInfo]:
+        """Streams in a state whose time has come, each handed to one caller for half a minute."""
+
+    def watch(self, *, seconds: float) -> bool:
+        """Wait until a stream may have changed, at most so long; False where time was up."""
+
+    def acquire(self, name: str, *, holder: str, seconds: float) -> None:
+        """Take a named lease (`promote:<model>`); raises LeaseHeld where another holds it.
+
+        A holder that asks again gets it again: `<purpose>|<process>`, unique to one use.
+        """
+
+    def release(self, name: str, *, holder: str) -> None:
+        """Give a named lease back; one that is not held is no error."""
+
     def lock(self, name: str, *, owner: str, seconds: float) -> AbstractContextManager[None]:
-        """A named lease (`promote:<model>`); raises LeaseHeld where another holds it."""
+        """A named lease for the length of a block; raises LeaseHeld where another holds it."""
+
+    def spend(self, budget: Budget, *, cost: float, earned: float = 0.0) -> bool:
+        """Put `earned` tokens in, then take `cost` out if they are there; False takes nothing.
+
+        A budget's first use finds it full.
+        """
 
     def drain(self, sinks: Mapping[str, Sink], *, limit: int) -> int:
         """Deliver up to `limit` outgoing messages; returns how many were delivered."""

@@ -46,6 +46,8 @@ class Dataset(BaseModel):
         shift: Days added to `until`; negative reaches back.
         days: Length of the window, in days.
         missing: `refuse` when a day's file is absent, or `skip` it (at least one must be there).
+        contract: Store key or path of the data contract (JSON) that the data must keep; it is
+            checked before the work starts. None checks nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +57,7 @@ class Dataset(BaseModel):
     shift: int = 0
     days: int = Field(default=1, ge=1, le=3660)
     missing: Literal["refuse", "skip"] = "refuse"
+    contract: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="before")
     @classmethod

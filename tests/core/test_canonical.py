@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,15 @@ def test_the_example_of_rfc_8785() -> None:
 def test_the_bytes_are_json_of_the_same_value(value: Any) -> None:
     """Reading the bytes back gives the value, every number as the double that it is."""
     assert json.loads(canonical_bytes(value), parse_int=float) == value
+
+
+PLAIN = st.text(st.characters(max_codepoint=127))
+
+
+@given(st.dictionaries(PLAIN, JSON | st.recursive(PLAIN, st.lists), max_size=5))
+def test_the_quick_way_writes_the_same_bytes(value: dict[str, Any]) -> None:
+    """Plain text and small integers, which take another way, get the reference's own bytes."""
+    assert canonical_bytes(value) == rfc8785.dumps(value)
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=5))

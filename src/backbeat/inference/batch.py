@@ -57,12 +57,13 @@ def score(
     store: Store,
     output: str,
     key_columns: Sequence[str],
-    features: Sequence[str] | None,
+    features: Sequence[str] | None = None,
     column: str = "score",
     shard_rows: int = 10_000,
-    partition: str | None,
-    progress: Callable[[int, int], None],
-    ensure_current: Callable[[], None],
+    partition: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ensure_current: Callable[[], None] = lambda: None,
+    accept: Callable[[Sequence[str]], None] | None = None,
 ) -> Scored:
     """Score a table in shards; an attempt after a crash scores only the shards that are missing.
 
@@ -72,9 +73,10 @@ def score(
 
     Args:
         data: What to score, an open `pyarrow.dataset.Dataset` whose order does not change.
-        input_digest: Digest of its files.
+        input_digest: Digest of its files, such as `backbeat.data.pinned_digest` gives.
         model: Has `predict(pandas.DataFrame)`, which gives one number or two probabilities a row.
-        model_version: `models:/<name>/<version>`; another version is scored anew.
+        model_version: Names the model, `models:/<name>/<version>` where it is registered; another
+            version is scored anew.
         store: Where the scores go.
         output: Store prefix of the scores.
         key_columns: Columns that identify a row, copied to the output; none are checked if empty.
@@ -85,6 +87,8 @@ def score(
         progress: Called with shards done and shards in all: for what is reused, then each shard.
         ensure_current: Called before each shard is scored and before the manifest is replaced;
             raises FencedOut where a later attempt has taken over.
+        accept: Called with the files' store keys before the manifest names them; raises where
+            they must not be published. The shards stay for a later attempt.
 
     Raises:
         InvalidData: A key comes twice or is null, or the model gives no number for a row.
@@ -125,6 +129,9 @@ def score(
             f"{total} rows were scored of {shards[-1].stop}.",
             hint=f"look at {output}/_manifest for entries that somebody else has written",
         )
+    files = tuple(f"{output}/{entry['file']}" for entry in parts)
+    if accept is not None:
+        accept(files)
     ensure_current()
     published = publish(
         store,
@@ -143,7 +150,7 @@ def score(
         rows=total,
         shards=len(shards),
         reused=reused,
-        files=tuple(f"{output}/{entry['file']}" for entry in parts),
+        files=files,
         digest=published,
         model_version=model_version,
     )

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backbeat.lineage.events import lineage_event
     from backbeat.lineage.files import FileSink
+    from backbeat.lineage.http import HttpSink
 
-__all__ = ["FileSink", "lineage_event"]
+__all__ = ["FileSink", "HttpSink", "lineage_event"]
 
-_HOMES = {"FileSink": "backbeat.lineage.files", "lineage_event": "backbeat.lineage.events"}
+_HOMES = {
+    "FileSink": "backbeat.lineage.files",
+    "HttpSink": "backbeat.lineage.http",
+    "lineage_event": "backbeat.lineage.events",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -105,6 +105,15 @@ class MlflowRegistry:
         return finished[0] if finished else None
 
     @translated
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """The last value of each metric of a run.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        return dict(self._open().get_run(run_id).data.metrics)
+
+    @translated
     def log_model(
         self,
         model: Any,
@@ -136,6 +145,7 @@ class MlflowRegistry:
             UserCodeFailed: The model cannot score the sample or be written without pickling.
             UnmetNeed: The installed MLflow is older than its skops support.
             Unreachable, StorageFull: A retry can help, and leaves no second finished run.
+            LeaseHeld: A later attempt logs it instead; a retry finds its run.
         """
         client = self._open()
         finished = runs_of_effect(client, effect_id, status="FINISHED")
@@ -146,8 +156,6 @@ class MlflowRegistry:
             write_model(
                 model, folder, predict=predict, sample=sample, allow_pickle=self._allow_pickle
             )
-            for left_behind in runs_of_effect(client, effect_id, status="RUNNING"):
-                client.set_terminated(left_behind, "KILLED")
             return write_run(
                 client,
                 folder,
@@ -198,8 +206,12 @@ class MlflowRegistry:
             tags={**tags, EFFECT_TAG: effect_id},
             model_id=logged.model_id if logged.run_id else None,
         )
-        # where two attempts raced, both name the older version
-        return self._effect(name, effect_id) or _version(made)
+        # where two attempts raced, or a creation was answered to nobody and then repeated, the
+        # older version counts; the other is known to nobody but this call
+        first = self._effect(name, effect_id) or _version(made)
+        if first.version != str(made.version):
+            client.delete_model_version(name, str(made.version))
+        return first
 
     @translated
     def tag_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backbeat.errors import Conflict
+from backbeat.errors import Conflict, LeaseHeld
 from backbeat.registry.database import is_database, sqlite_file
 from backbeat.registry.source import quoted
 
-__all__ = ["EFFECT_TAG", "experiment_id", "runs_of_effect", "write_run"]
+__all__ = ["EFFECT_TAG", "close_run", "experiment_id", "runs_of_effect", "write_run"]
 
 EFFECT_TAG = "backbeat.effect"
 _MODEL_NAME = "model"
@@ -33,6 +33,16 @@ def runs_of_effect(client: Any, effect_id: str, *, status: str) -> list[str]:
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
     )
     return [run.info.run_id for run in runs]
+
+
+def close_run(client: Any, run_id: str) -> None:
+    """End a run whose writer died as KILLED, and its models as FAILED."""
+    experiment = client.get_run(run_id).info.experiment_id
+    ours = f"source_run_id = {quoted(run_id)}"
+    for model in client.search_logged_models([experiment], filter_string=ours):
+        client.finalize_logged_model(model.model_id, "FAILED")
+    # last, so that an attempt that dies in here is followed by one that finds the run open again
+    client.set_terminated(run_id, "KILLED")
 
 
 def experiment_id(client: Any, name: str, *, tracking_uri: str, artifact_root: str | None) -> str:
@@ -81,6 +91,9 @@ def write_run(
 
     Returns:
         The run id.
+
+    Raises:
+        LeaseHeld: A later attempt has closed the run and makes its own; a retry finds that one.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param
 
@@ -88,6 +101,10 @@ def write_run(
     run_id: str = client.create_run(experiment, start_time=now, tags=dict(tags)).info.run_id
     logged = None
     try:
+        # one whose writer died, or whose creation was answered to nobody and then repeated
+        for left_behind in runs_of_effect(client, tags[EFFECT_TAG], status="RUNNING"):
+            if left_behind != run_id:
+                close_run(client, left_behind)
         texts = {name: _text(value) for name, value in params.items()}
         listed = [Param(name, text) for name, text in texts.items()]
         for first in range(0, len(listed), _PARAMS_A_BATCH):
@@ -101,6 +118,7 @@ def write_run(
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         _name_origin(folder, run_id=run_id, model=logged)
         client.log_model_artifacts(logged.model_id, str(folder))
+        _require_open(client, run_id)
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     except BaseException:
         # a courtesy to whoever reads the list of runs: what failed is already being raised
@@ -111,6 +129,15 @@ def write_run(
         raise
     client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def _require_open(client: Any, run_id: str) -> None:
+    # a worker that slept through its own end must not finish a second run of the effect
+    if client.get_run(run_id).info.status != "RUNNING":
+        raise LeaseHeld(
+            f"a later attempt has closed the run {run_id} and logs the same model itself",
+            hint="let it finish; a retry finds its run",
+        )
 
 
 def _name_origin(folder: Path, *, run_id: str, model: Any) -> None:

@@ -7,6 +7,7 @@ finish:  outcome, audit entry and outgoing events, refused if the fencing token 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +20,13 @@ from backbeat.errors import (
     UserCodeFailed,
 )
 from backbeat.identity import RunIdentity
+from backbeat.ledger.owner import this_process
 from backbeat.lineage import lineage_event
 from backbeat.platform import Platform
 from backbeat.ports import Claim, Ending, Message, Recorded
 from backbeat.runner.context import PerformContext
 from backbeat.runner.drain import drain_soon
+from backbeat.runner.finish import finish_surely
 from backbeat.runner.lease import LEASE_SECONDS, Heartbeat
 from backbeat.step import Blocked, Done, Outcome, Replay, Step, Waiting, outcome_from_json
 from backbeat.telemetry import redact, step_span
@@ -96,9 +99,9 @@ def _perform(
         except BaseException as error:
             state = "denied" if isinstance(error, Refused) else "failed"
             ending = _failed(error, claim, platform, state=state)
-            ledger.finish(claim.key, token, ending)
+            finish_surely(ledger, claim.key, token, ending, seconds=claim.lease_seconds)
             raise
-    ledger.finish(claim.key, token, ending)
+    finish_surely(ledger, claim.key, token, ending, seconds=claim.lease_seconds)
     return outcome
 
 
@@ -163,6 +166,8 @@ def _claim(
         inputs=dict(inputs),
         lease_seconds=lease_seconds,
         replay=step.replay is Replay.RECORDED,
+        owner=this_process(),
+        nonce=uuid.uuid4().hex,
         messages=[start],
     )
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from backbeat.signoff.book import open_request, read_request, requests, settle_due, vote
+from backbeat.signoff.book import (
+    open_request,
+    read_request,
+    requests,
+    settle_due,
+    vote,
+    withdraw,
+)
 from backbeat.signoff.request import Decision, Request, Rules, State, Vote
 
 __all__ = [
@@ -16,4 +23,5 @@ __all__ = [
     "requests",
     "settle_due",
     "vote",
+    "withdraw",
 ]

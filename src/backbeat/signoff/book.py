@@ -12,11 +12,13 @@ from backbeat.identity import Actor
 from backbeat.ports import AuditFact, Ledger
 from backbeat.signoff.request import Choice, Decision, Request, State, Vote, decide, why_not
 
-__all__ = ["open_request", "read_request", "requests", "settle_due", "vote"]
+__all__ = ["open_request", "read_request", "requests", "settle_due", "vote", "withdraw"]
 
 _CATEGORY = "signoff"
 _DEADLINE = Actor(id="system:deadline", method="system")
+_WITHDRAWN = Actor(id="system:withdrawn", method="system")
 _TRIES = 10
+_SETTLED_AT_ONCE = 1000
 Clock = Callable[[], datetime]
 
 
@@ -134,6 +136,28 @@ def vote(
     raise Conflict(f"{request_id} changes faster than a vote can be cast", hint="vote again")
 
 
+def withdraw(ledger: Ledger, request_id: str, *, clock: Clock = _now) -> State:
+    """Reject an open request that nobody waits for any more, so that no vote on it is in vain.
+
+    Args:
+        ledger: Where the request lives.
+        request_id: The request; one that is decided stays as it is.
+        clock: Says what time it is, UTC.
+
+    Raises:
+        NotFound: There is no such request.
+    """
+    for _ in range(_TRIES):
+        state = read_request(ledger, request_id, clock=clock)
+        if state.decision is not None:
+            return state
+        decision = Decision(choice="reject", by=(_WITHDRAWN.id,), at=clock())
+        fact = _fact("signoff.decide", "ok", _WITHDRAWN, state.request, choice=decision.choice)
+        with suppress(Conflict):  # a vote came first: look what it has made of the request
+            _append(ledger, state, [("decided", decision)], decision, [fact])
+    raise Conflict(f"{request_id} changes faster than it can be withdrawn", hint="try again")
+
+
 def requests(ledger: Ledger, *, state: str | None = None, clock: Clock = _now) -> list[State]:
     """Requests, newest first; `state` is `open`, `approved` or `rejected`."""
     found = [
@@ -146,10 +170,9 @@ def requests(ledger: Ledger, *, state: str | None = None, clock: Clock = _now) -
 def settle_due(ledger: Ledger, *, clock: Clock = _now) -> int:
     """Record the default of every open request whose deadline has passed; returns how many."""
     settled = 0
-    for info in ledger.streams(_CATEGORY, state="open"):
-        if info.due is not None and info.due <= clock():
-            read_request(ledger, info.stream.removeprefix(f"{_CATEGORY}/"), clock=clock)
-            settled += 1
+    for info in ledger.due(_CATEGORY, state="open", limit=_SETTLED_AT_ONCE):
+        read_request(ledger, info.stream.removeprefix(f"{_CATEGORY}/"), clock=clock)
+        settled += 1
     return settled
 
 

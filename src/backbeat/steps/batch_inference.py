@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from backbeat.ports import Need
 from backbeat.reference import DataRef, Dataset
 from backbeat.step import Done, Outcome, Replay, Step, StepContext
 from backbeat.steps.model_reference import registered_model
-from backbeat.steps.pinned import open_pinned, pin
+from backbeat.steps.pinned import open_pinned, pin, pin_contract, require_kept
 
 __all__ = ["BatchInference"]
 
@@ -26,6 +27,8 @@ class BatchInference(Step):
         features: Columns that the model gets; all but the key where None.
         column: Name of the score's column.
         shard_rows: Rows of a shard: what one crash can cost.
+        output_contract: Store key or path of the data contract (JSON) that the scores must keep,
+            checked before the manifest is published. None checks nothing.
 
     Value: `output`, `rows`, `shards`, `reused` (shards of an earlier attempt), `digest` (of the
     manifest), `model`, `version`.
@@ -42,10 +45,14 @@ class BatchInference(Step):
     features: tuple[str, ...] | None = None
     column: str = "score"
     shard_rows: int = Field(default=10_000, ge=1)
+    output_contract: str | None = Field(default=None, min_length=1)
 
     def resolve(self, ctx: StepContext) -> dict[str, str]:
-        """Pin the table, and the model to a version."""
-        return {"data": pin(ctx, self.data), "model": ctx.registry.resolve(self.model).uri}
+        """Pin the table, the model to a version, and the scores' contract where one is named."""
+        inputs = {"data": pin(ctx, self.data), "model": ctx.registry.resolve(self.model).uri}
+        if self.output_contract is not None:
+            inputs["output_contract"] = pin_contract(ctx, self.output_contract)
+        return inputs
 
     def perform(self, ctx: StepContext) -> Outcome:
         """Score what is not scored yet, then publish the manifest."""
@@ -68,6 +75,7 @@ class BatchInference(Step):
             partition=partitions.pop() if len(partitions) == 1 else None,
             progress=lambda done, total: ctx.progress(done, total, "shards"),
             ensure_current=ctx.ensure_current,
+            accept=lambda files: self._accept(ctx, files),
         )
         return Done(
             value={
@@ -83,3 +91,8 @@ class BatchInference(Step):
             inputs=(*refs, registered_model(version)),
             outputs=(DataRef(uri=self.output_key, digest=scored.digest, rows=scored.rows),),
         )
+
+    def _accept(self, ctx: StepContext, files: Sequence[str]) -> None:
+        if self.output_contract is not None:
+            what = f"scores ({self.output_key})"
+            require_kept(ctx, "output_contract", self.output_contract, files, what=what)

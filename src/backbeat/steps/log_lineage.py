@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from backbeat.data import references
 from backbeat.ports import Need
 from backbeat.reference import DataRef, Dataset
 from backbeat.step import Done, Outcome, Step, StepContext
+from backbeat.steps.pinned import read_kept
 
 __all__ = ["LogLineage"]
 
@@ -19,7 +19,7 @@ class LogLineage(Step):
 
     Args:
         inputs: What was read: names of data in the store (digested now), or resolved references
-            (`{"uri", "digest"}`) to data elsewhere.
+            (`{"uri", "digest"}`) to data elsewhere. Data that names a contract must keep it.
         outputs: What was written, likewise.
         facts: Flat JSON worth keeping; becomes the step's value.
 
@@ -34,16 +34,18 @@ class LogLineage(Step):
     facts: dict[str, Any] = Field(default_factory=dict)
 
     def perform(self, ctx: StepContext) -> Outcome:
-        """Digest what is named, and record."""
+        """Digest what is named, hold it against its contract, and record."""
         return Done(
             value=self.facts,
-            inputs=_resolved(ctx, self.inputs),
-            outputs=_resolved(ctx, self.outputs),
+            inputs=_resolved(ctx, "input", self.inputs),
+            outputs=_resolved(ctx, "output", self.outputs),
         )
 
 
-def _resolved(ctx: StepContext, named: tuple[DataRef | Dataset, ...]) -> tuple[DataRef, ...]:
+def _resolved(
+    ctx: StepContext, name: str, named: tuple[DataRef | Dataset, ...]
+) -> tuple[DataRef, ...]:
     found: list[DataRef] = []
     for item in named:
-        found.extend([item] if isinstance(item, DataRef) else references(ctx.store, item))
+        found.extend([item] if isinstance(item, DataRef) else read_kept(ctx, name, item))
     return tuple(found)

@@ -1,7 +1,8 @@
-"""Inputs as the claim pinned them: what is performed on is what was claimed."""
+"""Inputs as the claim pinned them: what is performed on is what was claimed and promised."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backbeat.canonical import digest
@@ -13,30 +14,99 @@ from backbeat.step import StepContext
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["open_pinned", "pin"]
+    from backbeat.contract import DataContract
+
+__all__ = ["open_pinned", "pin", "pin_contract", "read_kept", "require_kept"]
 
 
 def pin(ctx: StepContext, dataset: Dataset) -> str:
-    """One digest over the files that a floating reference means now."""
-    return _digest(references(ctx.store, dataset))
+    """One digest over the files that a floating reference means now, and over their contract."""
+    return _digest(references(ctx.store, dataset), _contract(ctx, dataset))
 
 
 def open_pinned(
     ctx: StepContext, name: str, dataset: Dataset
 ) -> tuple[ds.Dataset, tuple[DataRef, ...]]:
-    """Open an input whose claim is `ctx.inputs[name]`.
+    """Open an input whose claim is `ctx.inputs[name]`, and hold it against its contract.
 
     Raises:
-        Conflict: The files have changed since the claim.
+        Conflict: The files, or the contract, have changed since the claim.
+        ContractBroken: The data does not keep its contract.
     """
-    refs = references(ctx.store, dataset)
-    if _digest(refs) != ctx.inputs[name]:
+    refs, contract = references(ctx.store, dataset), _contract(ctx, dataset)
+    if _digest(refs, contract) != ctx.inputs[name]:
+        theirs = f", or its contract ({dataset.contract})," if contract else ""
         raise Conflict(
-            f"the {name} ({dataset.uri}) changed while the step ran: nothing was written",
+            f"the {name} ({dataset.uri}){theirs} changed while the step ran: nothing was written",
             hint="let the producer finish (write to a temporary name, then rename), then run again",
         )
-    return open_dataset(ctx.store, refs), refs
+    data = open_dataset(ctx.store, refs)
+    if contract is not None:
+        _require(contract, data, name, dataset)
+    return data, refs
 
 
-def _digest(refs: tuple[DataRef, ...]) -> str:
-    return digest([[ref.uri, ref.digest] for ref in refs])
+def read_kept(ctx: StepContext, name: str, dataset: Dataset) -> tuple[DataRef, ...]:
+    """Resolve a reference that is only recorded; data that names a contract must keep it.
+
+    Raises:
+        ContractBroken: The data does not keep its contract.
+    """
+    refs, contract = references(ctx.store, dataset), _contract(ctx, dataset)
+    if contract is not None:
+        _require(contract, open_dataset(ctx.store, refs), name, dataset)
+    return refs
+
+
+def pin_contract(ctx: StepContext, uri: str) -> str:
+    """The digest of what a contract says now."""
+    from backbeat.contract import load_contract
+
+    return load_contract(ctx.store, uri).digest()
+
+
+def require_kept(ctx: StepContext, name: str, uri: str, files: Sequence[str], *, what: str) -> None:
+    """Hold files that are about to be published against the contract `ctx.inputs[name]`.
+
+    Args:
+        ctx: The step's context.
+        name: The input under which the contract was pinned.
+        uri: The contract.
+        files: Store keys of Parquet files.
+        what: What they are, for the message.
+
+    Raises:
+        Conflict: The contract has changed since the claim.
+        ContractBroken: The files do not keep it.
+    """
+    from backbeat.contract import load_contract, require
+
+    contract = load_contract(ctx.store, uri)
+    if contract.digest() != ctx.inputs[name]:
+        raise Conflict(
+            f"the contract {uri} changed while the step ran: nothing was published",
+            hint="run again, under the contract that is there now",
+        )
+    refs = [DataRef(uri=key, digest="") for key in files]
+    require(contract, open_dataset(ctx.store, refs), what=what)
+
+
+def _contract(ctx: StepContext, dataset: Dataset) -> DataContract | None:
+    if dataset.contract is None:
+        return None
+    from backbeat.contract import load_contract
+
+    return load_contract(ctx.store, dataset.contract)
+
+
+def _require(contract: DataContract, data: ds.Dataset, name: str, dataset: Dataset) -> None:
+    from backbeat.contract import require
+
+    require(contract, data, what=f"{name} ({dataset.title})")
+
+
+def _digest(refs: Sequence[DataRef], contract: DataContract | None) -> str:
+    files = [[ref.uri, ref.digest] for ref in refs]
+    if contract is None:
+        return digest(files)
+    return digest({"files": files, "contract": contract.digest()})

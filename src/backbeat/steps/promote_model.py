@@ -41,11 +41,22 @@ class PromoteModel(Step):
     request_id: str | None = None
     in_backfill: bool = False
 
-    @field_validator("expected", "request_id", mode="before")
+    @field_validator("expected", mode="before")
     @classmethod
     def _rendered_none(cls, value: Any) -> Any:
         # a template renders a missing value to text
         return None if value in ("", "None") else value
+
+    @field_validator("request_id")
+    @classmethod
+    def _rendered_request(cls, value: str | None) -> str | None:
+        # here a missing value must not pass for "none is demanded"
+        if value in ("", "None"):
+            raise ValueError(
+                "a sign-off is demanded and none is named: has its task been skipped or marked "
+                "success?"
+            )
+        return value
 
     def resolve(self, ctx: StepContext) -> dict[str, str]:
         """Pin the version: it must exist."""
@@ -73,6 +84,7 @@ class PromoteModel(Step):
             expected=self.expected,
             effect_id=effect,
             ensure_current=ctx.ensure_current,
+            decision=self.digest(),
         )
         return Done(
             value={

@@ -77,13 +77,11 @@ class TrainModel(Step):
         effect = ctx.effect_id("run", content={"step": self.digest(), "inputs": dict(ctx.inputs)})
         through = self._trained_through()
         run_id = ctx.registry.find_run(effect)
-        metrics: dict[str, float] = {}
         reused = run_id is not None
         if run_id is None:
             sample = self._sample(opened)
             trained = fit(load_function(self.function), data=opened, params=self.train_params)
             check_scoreable(trained.model, sample, self.predict)
-            metrics = dict(trained.metrics)
             tags = {"backbeat.function": self.function}
             if through is not None:
                 tags["backbeat.trained_through"] = through.isoformat()
@@ -98,7 +96,7 @@ class TrainModel(Step):
                     predict=self.predict,
                     sample=sample,
                     params={**self.train_params, **trained.params},
-                    metrics=metrics,
+                    metrics=trained.metrics,
                     tags=tags,
                 )
         model = run_model(run_id)
@@ -110,7 +108,8 @@ class TrainModel(Step):
                 "reused": reused,
                 "link": ctx.registry.link("run", run_id=run_id),
             },
-            metrics=metrics,
+            # of the run, not of this attempt: one that only finds the run tells the same
+            metrics=dict(ctx.registry.run_metrics(run_id)),
             inputs=tuple(refs),
             outputs=(model,),
         )

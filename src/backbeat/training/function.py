@@ -16,11 +16,12 @@ from backbeat.errors import InvalidStep, UserCodeFailed
 
 __all__ = ["code_digest", "load_function"]
 
+_imported: dict[str, str] = {}  # the source of each module as it was when it was imported
 _PATH = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<name>[A-Za-z_]\w*)")
 
 
 def load_function(path: str) -> Callable[..., Any]:
-    """Import a function by its path.
+    """Import a function by its path, anew where its source has changed since this process did.
 
     Args:
         path: `package.module:function`.
@@ -34,7 +35,7 @@ def load_function(path: str) -> Callable[..., Any]:
         raise InvalidStep(
             f"{path!r} is not the path of a function.", hint="write package.module:function"
         )
-    module = _module(match["module"])
+    module = _current(match["module"])
     name = match["name"]
     if not hasattr(module, name):
         near = difflib.get_close_matches(name, _callables(module), n=3, cutoff=0.5)
@@ -68,7 +69,11 @@ def code_digest(function: Callable[..., Any]) -> str:
             f"The function {getattr(function, '__name__', function)!r} has no source file.",
             hint="put it in a module that the workers can import",
         )
-    own = Path(file)
+    return _source_digest(name)
+
+
+def _source_digest(name: str) -> str:
+    own = Path(str(sys.modules[name].__file__))
     root = _package_folder(name)
     files = [own] if root is None else sorted(root.rglob("*.py"))
     hasher = hashlib.sha256()
@@ -77,6 +82,22 @@ def code_digest(function: Callable[..., Any]) -> str:
         hasher.update(f"{relative}\0{each.stat().st_size}\0".encode())
         hasher.update(each.read_bytes())
     return f"sha256:{hasher.hexdigest()}"
+
+
+def _current(name: str) -> Any:
+    """The module as its source is now: a long-lived process must not train with yesterday's."""
+    module = _module(name)
+    if getattr(module, "__file__", None) is None:
+        return module
+    now = _source_digest(name)
+    if _imported.setdefault(name, now) != now:
+        top = name.partition(".")[0]
+        for other in [item for item in sys.modules if item.partition(".")[0] == top]:
+            del sys.modules[other]
+        importlib.invalidate_caches()
+        module = _module(name)
+        _imported[name] = now
+    return module
 
 
 def _module(name: str) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     )
     from backbeat.wiring.in_folder import embedded
     from backbeat.wiring.settings import SETTINGS
+    from backbeat.wiring.sharing import refuse_unshared
 
 __all__ = [
     "SETTINGS",
@@ -21,6 +22,7 @@ __all__ = [
     "embedded",
     "from_environment",
     "from_settings",
+    "refuse_unshared",
     "settings_from_environment",
 ]
 
@@ -30,6 +32,7 @@ _HOMES = {
     "embedded": "backbeat.wiring.in_folder",
     "from_environment": "backbeat.wiring.environment",
     "from_settings": "backbeat.wiring.environment",
+    "refuse_unshared": "backbeat.wiring.sharing",
     "settings_from_environment": "backbeat.wiring.environment",
 }
 

@@ -54,10 +54,12 @@ def from_settings(settings: Mapping[str, Any]) -> Platform:
     ledger, tracking = given.get("ledger"), given.get("tracking_uri")
     return embedded(
         given["folder"],
-        ledger=ledger != "none",
-        ledger_path=None if ledger == "none" else ledger,
+        store=given.get("store"),
+        ledger=False if ledger == "none" else ledger or True,
+        ledger_token=given.get("ledger_token"),
         registry=tracking != "none",
         tracking_uri=None if tracking == "none" else tracking,
         allow_pickle=given.get("allow_pickle", "").lower() == "true",
         namespace=given.get("namespace", "backbeat"),
+        lineage_url=given.get("lineage_url"),
     )

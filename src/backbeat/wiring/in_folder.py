@@ -14,12 +14,14 @@ __all__ = ["embedded", "ledger_file", "registry_file"]
 def embedded(
     folder: Path | str,
     *,
-    ledger: bool = True,
-    ledger_path: Path | str | None = None,
+    store: str | None = None,
+    ledger: bool | Path | str = True,
+    ledger_token: str | None = None,
     registry: bool = True,
     tracking_uri: str | None = None,
     allow_pickle: bool = False,
     namespace: str = "backbeat",
+    lineage_url: str | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Platform:
     """A platform in a folder: `store/`, `ledger.db`, and MLflow in `mlflow.db` with `artifacts/`.
@@ -28,25 +30,29 @@ def embedded(
 
     Args:
         folder: The platform's folder.
-        ledger: False for rung 0, where nothing is recorded but files.
-        ledger_path: The ledger's file, where it is not `<folder>/ledger.db`.
+        store: The store's address, where it is not `<folder>/store`: `s3://bucket/prefix`, ...
+        ledger: False for rung 0, where nothing is recorded but files; or the ledger's address,
+            where it is not `<folder>/ledger.db`: a file, `postgresql://…` or `https://…`.
+        ledger_token: The token for a ledger at `https://…`, or the path of a file with it.
         registry: False where no model registry is wanted.
         tracking_uri: An MLflow server or database, where it is not `<folder>/mlflow.db`.
         allow_pickle: Whether models may be unpickled, which runs code that they contain.
         namespace: OpenLineage job namespace.
+        lineage_url: An OpenLineage HTTP endpoint, where lineage is not to be files in the store.
         progress: Told how far long work is: done, total, of what.
     """
     root = Path(folder).expanduser().absolute()
 
     def build_store() -> Store:
-        from backbeat.data import FolderStore
+        from backbeat.data import open_store
 
-        return FolderStore(root / "store")
+        return open_store(store or root / "store")
 
     def build_ledger() -> Ledger:
-        from backbeat.ledger import SqliteLedger
+        from backbeat.ledger import open_ledger
 
-        return SqliteLedger(ledger_file(root, ledger_path))
+        address = ledger_file(root) if isinstance(ledger, bool) else ledger
+        return open_ledger(address, token=ledger_token)
 
     def build_registry() -> Registry:
         from backbeat.registry import MlflowRegistry
@@ -72,11 +78,15 @@ def embedded(
     def build_sinks() -> Mapping[str, Sink]:
         from backbeat.lineage import FileSink
 
+        if lineage_url:
+            from backbeat.lineage import HttpSink
+
+            return {"openlineage": HttpSink(lineage_url)}
         return {"openlineage": FileSink(platform.store, "lineage")}
 
     platform = Platform(
         store=build_store,
-        ledger=build_ledger if ledger else None,
+        ledger=build_ledger if ledger is not False else None,
         registry=build_registry if registry else None,
         policy=build_policy,
         unrecorded=build_unrecorded,
@@ -88,9 +98,9 @@ def embedded(
     return platform
 
 
-def ledger_file(folder: Path, ledger_path: Path | str | None = None) -> Path:
-    """Where a platform's ledger lies."""
-    return Path(ledger_path) if ledger_path else folder / "ledger.db"
+def ledger_file(folder: Path) -> Path:
+    """Where a platform's own ledger lies."""
+    return folder / "ledger.db"
 
 
 def registry_file(folder: Path) -> Path:

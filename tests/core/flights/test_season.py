@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pyarrow import dataset as ds
 
+from backbeat.data import FolderStore
 from backbeat.drift import build_profile, decide
 from backbeat.quality import Suite, check_table
 from backbeat.reference import Dataset
@@ -57,7 +58,7 @@ def test_every_gap_and_every_fault_is_followed_by_what_it_needs() -> None:
 @pytest.mark.parametrize("night", SEASON, ids=lambda night: f"{night.day}-{night.story}")
 def test_quality_stops_broken_data_and_nothing_else(night: Night, root: Path) -> None:
     """Tomorrow's schedule passes the suite on every night but (e)'s, where a unit changed."""
-    land_night(root, night)
+    land_night(FolderStore(root), night)
     suite = Suite.model_validate({"name": "flights", "expectations": settings.SUITE})
     result = check_table(_open(root, settings.SCHEDULE, night.day, settings.SCORE_SHIFT, 1), suite)
     failed = [item.column for item in result.results if not item.success]
@@ -72,7 +73,7 @@ def test_drift_and_comparison_tell_the_story(root: Path) -> None:
     reference: Any = None
     told = []
     for night in SEASON:
-        land_night(root, night)
+        land_night(FolderStore(root), night)
         if night.story == "e":
             continue
         verdict = "no_reference"

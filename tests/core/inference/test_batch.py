@@ -114,7 +114,7 @@ def test_a_damaged_part_is_scored_again(
 ) -> None:
     """A part whose bytes are not those recorded is not reused, and is replaced."""
     first = scored(data, store, model)
-    part = store.locate(first.files[3])
+    part = store.root / first.files[3]
     if damage == "missing":
         part.unlink()
     else:

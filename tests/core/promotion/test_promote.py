@@ -59,7 +59,7 @@ def test_the_alias_moves_to_the_version(ledger: SqliteLedger, registry: Any) -> 
     """What the evidence saw is replaced, and the version carries the effect that did it."""
     assert _promote(ledger, registry) == Promotion(previous="1", changed=True)
     assert registry.alias("m", "champion") == "2"
-    assert registry.resolve("models:/m/2").tags["backbeat.promotion"] == "sha256:effect"
+    assert registry.resolve("models:/m/2").tags["backbeat.promotion.champion"] == "sha256:effect"
 
 
 def test_a_first_champion_needs_no_predecessor(ledger: SqliteLedger, registry: Any) -> None:
@@ -79,7 +79,7 @@ def test_an_alias_that_somebody_moved_is_a_conflict(ledger: SqliteLedger, regist
         "m@champion is version 3, but the evidence compared with 1: nothing was changed"
     )
     assert registry.alias("m", "champion") == "3"
-    assert "backbeat.promotion" not in registry.resolve("models:/m/2").tags
+    assert "backbeat.promotion.champion" not in registry.resolve("models:/m/2").tags
 
 
 def test_a_foreign_hand_between_write_and_reading_back_is_noticed(
@@ -143,7 +143,7 @@ def test_a_zombie_does_not_promote(ledger: SqliteLedger, registry: Any) -> None:
     with pytest.raises(FencedOut):
         _promote(ledger, registry, ensure_current=taken_over)
     assert registry.alias("m", "champion") == "1"
-    assert "backbeat.promotion" not in registry.resolve("models:/m/2").tags
+    assert "backbeat.promotion.champion" not in registry.resolve("models:/m/2").tags
 
 
 def test_an_unknown_version_is_not_promoted(ledger: SqliteLedger, registry: Any) -> None:

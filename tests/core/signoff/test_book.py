@@ -10,7 +10,15 @@ import pytest
 from backbeat import Actor
 from backbeat.errors import NotFound, Refused
 from backbeat.ledger import SqliteLedger
-from backbeat.signoff import Request, open_request, read_request, requests, settle_due, vote
+from backbeat.signoff import (
+    Request,
+    open_request,
+    read_request,
+    requests,
+    settle_due,
+    vote,
+    withdraw,
+)
 
 Make = Callable[..., Any]
 CREATED = datetime(2999, 1, 1, tzinfo=UTC)
@@ -149,6 +157,7 @@ def test_settling_records_what_is_due_only(ledger: SqliteLedger, request_of: Mak
     open_request(ledger, request_of())
     later = request_of(request_id="so-2", deadline=CREATED + timedelta(days=9))
     open_request(ledger, later)
+    ledger.database.now = _at(24)  # type: ignore[method-assign]
     assert settle_due(ledger, clock=_at(24)) == 1
     assert settle_due(ledger, clock=_at(24)) == 0
     states = {state.request.request_id: state.name for state in requests(ledger, clock=_at(24))}
@@ -207,3 +216,27 @@ vote(ledger, "so-1", choice="approve", actor=actor, evidence_digest=sys.argv[3])
     assert sorted(item.actor.id for item in state.votes) == names
     assert _audited(ledger, rows).count(("signoff.vote", "ok")) == 4
     assert _audited(ledger, rows).count(("signoff.decide", "ok")) == 1
+
+
+def test_a_withdrawn_request_takes_no_vote(
+    ledger: SqliteLedger, request_of: Make, rows: Make
+) -> None:
+    """Nobody waits for it any more: it is rejected by the system, on record, and stays so."""
+    request = request_of()
+    open_request(ledger, request)
+    _vote(ledger, request, "ben")
+    state = withdraw(ledger, request.request_id, clock=_at(1))
+    assert (state.name, state.decision.by) == ("rejected", ("system:withdrawn",))
+    with pytest.raises(Refused, match="it was rejected by system:withdrawn"):
+        _vote(ledger, request, "cleo")
+    assert withdraw(ledger, request.request_id, clock=_at(2)) == state
+    assert _audited(ledger, rows)[2:] == [("signoff.decide", "ok"), ("signoff.vote", "refused")]
+
+
+def test_a_decided_request_cannot_be_withdrawn(ledger: SqliteLedger, request_of: Make) -> None:
+    """What people have approved stays approved."""
+    request = request_of()
+    open_request(ledger, request)
+    _vote(ledger, request, "ben")
+    _vote(ledger, request, "cleo")
+    assert withdraw(ledger, request.request_id, clock=_at(2)).name == "approved"

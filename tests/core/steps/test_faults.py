@@ -89,7 +89,7 @@ def crowded(season: Season, disk: Path) -> Platform:
     (disk / "store/profiles/parcels/1.json").write_bytes(profiled.read_bytes())
     platform = embedded(
         disk,
-        ledger_path=season.folder / "ledger.db",
+        ledger=season.folder / "ledger.db",
         tracking_uri=f"sqlite:///{season.folder}/mlflow.db",
     )
     platform.sinks = {}
@@ -109,7 +109,7 @@ def writers(season: Season) -> dict[str, Step]:
 
 @pytest.mark.parametrize("task", ["profile", "quality", "drift", "scoring"])
 @pytest.mark.parametrize("fault", ["full", "read-only"])
-def test_the_stores_disk(  # noqa: PLR0917 - two of them are what varies
+def test_the_stores_disk(
     fault: str,
     task: str,
     crowded: Platform,
@@ -145,7 +145,7 @@ def test_the_ledgers_disk(
     fault: str, season: Season, disk: Path, fill: Callable[[Path], Path]
 ) -> None:
     """A step that cannot be recorded is not performed."""
-    platform = embedded(season.folder, ledger_path=disk / "ledger.db")
+    platform = embedded(season.folder, ledger=disk / "ledger.db")
     platform.sinks = {}
     platform.ledger.close()  # type: ignore[attr-defined]
     if fault == "full":

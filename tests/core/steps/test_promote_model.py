@@ -78,12 +78,22 @@ def test_a_retry_looks_at_the_world_first(season: Season) -> None:
     assert season.stores()["mlflow"] == before
 
 
-def test_an_alias_that_was_moved_back_is_set_again(season: Season) -> None:
-    """Verify replay: the record of a promotion does not stand for the alias itself."""
-    season.run(promotion("2"))
+@pytest.mark.parametrize(("run", "attempt"), [("night-1", 2), ("night-2", 1)])
+def test_a_rollback_is_not_undone(run: str, attempt: int, season: Season) -> None:
+    """Neither a retry nor a re-execution sets an alias again that a person has set back."""
+    season.run(promotion("2"), run="night-1")
     season.platform.registry.set_alias(MODEL, "champion", "1")
-    again = season.run(promotion("2"), attempt=2)
+    with pytest.raises(Conflict, match="has been set back to 1 since: nothing was changed"):
+        season.run(promotion("2"), run=run, attempt=attempt)
+    assert aliases(season) == [(MODEL, "champion", 1)]
 
+
+def test_a_new_decision_promotes_what_was_rolled_back(season: Season) -> None:
+    """Whoever signs off a rolled back version once more moves the alias again."""
+    season.run(promotion("2"), run="night-1")
+    season.platform.registry.set_alias(MODEL, "champion", "1")
+    asked = request(season, choice="approve")
+    again = season.run(promotion("2", request_id=asked), run="night-2")
     assert isinstance(again, Done)
     assert again.value["changed"] is True
     assert aliases(season) == [(MODEL, "champion", 2)]
@@ -101,6 +111,13 @@ def test_without_an_approval(choice: Any, state: str, season: Season) -> None:
     assert caught.value.hint == "wait for the decision, or ask again with new evidence"
     assert season.stores() == before
     assert season.ended("denied") == ["model.promote/v1"]
+
+
+@pytest.mark.parametrize("rendered", ["", "None"])
+def test_a_request_that_rendered_to_nothing(rendered: str) -> None:
+    """A template of a task that left no request does not say that none is demanded."""
+    with pytest.raises(ValueError, match="a sign-off is demanded and none is named"):
+        PromoteModel(model=MODEL, version="2", request_id=rendered)
 
 
 @pytest.mark.parametrize("about", [{"version": "1"}, {"model": "letters"}])

@@ -19,6 +19,7 @@ SECRETS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
         ('{"api_key": "k-123", "n": 1}', '{"api_key": "***", "n": 1}'),
         ("AWS_SECRET_ACCESS_KEY=abc/def", "AWS_SECRET_ACCESS_KEY=***"),
         ("MLFLOW_TRACKING_TOKEN: xyz", "MLFLOW_TRACKING_TOKEN: ***"),
+        ("no file bb1.0a1b.Zx-9_y there", "no file bb1.0a1b.*** there"),
     ],
 )
 def test_credentials_become_stars(text: str, expected: str) -> None:

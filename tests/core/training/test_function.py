@@ -109,3 +109,17 @@ def test_a_function_without_a_file_has_no_digest() -> None:
     """What nobody can read again cannot be told from yesterday's."""
     with pytest.raises(InvalidStep, match="no source file"):
         code_digest(len)
+
+
+def test_changed_code_is_imported_anew(package: Package, tmp_path: Path) -> None:
+    """A process that lives on trains with the code as it is now, also in the module next door."""
+    source = "from . import step\n\ndef train(data, params):\n    return step.SIZE\n"
+    name = package(model=source, step="SIZE = 1\n")
+    first = load_function(f"{name}.model:train")
+    before = code_digest(first)
+    assert first(None, None) == 1
+    (tmp_path / name / "step.py").write_text("SIZE = 2000\n")
+    second = load_function(f"{name}.model:train")
+    assert second(None, None) == 2000
+    assert code_digest(second) != before
+    assert load_function(f"{name}.model:train") is second

@@ -7,7 +7,7 @@ import pytest
 
 from backbeat.errors import UnmetNeed
 from backbeat.ports import Need
-from backbeat.wiring import from_environment, from_settings
+from backbeat.wiring import SETTINGS, from_environment, from_settings
 
 ALL = {Need.STORE, Need.LEDGER, Need.REGISTRY}
 
@@ -38,7 +38,7 @@ def test_settings_say_what_a_platform_offers(
         (
             {"folder": "x", "legder": "y"},
             "a backbeat platform has no setting 'legder'",
-            "settings: folder, ledger, tracking_uri, allow_pickle, namespace",
+            f"settings: {', '.join(SETTINGS)}",
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_the_environment_describes_a_platform(
     monkeypatch.setenv("BACKBEAT_NAMESPACE", "team")
     platform = from_environment()
     assert platform.namespace == "team"
-    assert platform.ledger.check()["path"] == str(tmp_path / "elsewhere" / "l.db")
+    assert platform.ledger.check()["ledger"] == str(tmp_path / "elsewhere" / "l.db")
 
 
 def test_no_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
