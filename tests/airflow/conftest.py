@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import secrets
 import tempfile
@@ -23,6 +24,19 @@ _SETTINGS = {
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
     # `dag.test()` looks a DAG's file up in here
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[2] / "example_dags" / "airflow"),
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": path},
+            }
+            for name, path in {
+                "dags-folder": None,
+                "semantics": str(Path(__file__).parent / "semantics" / "dags"),
+            }.items()
+        ]
+    ),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -78,8 +92,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def connect(monkeypatch: pytest.MonkeyPatch, name: str, **extra: Any) -> None:
     """Define a connection the way that Airflow reads it from the environment."""
-    import json
-
     value = json.dumps({"conn_type": "backbeat", "extra": extra})
     monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", value)
 

@@ -4,4 +4,4 @@ Airflow reads this package's provider info while it is itself being imported: no
 `provider_info`, may import Airflow.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

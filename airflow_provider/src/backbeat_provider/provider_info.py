@@ -22,6 +22,13 @@ _OPERATORS = (
 )
 _PACKAGE = "backbeat_provider"
 _INTEGRATION = "backbeat"
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "allow_pickle": {"type": ["boolean", "null"]},
+    "ledger_token": {"format": "password"},
+}
+_IN_AIRFLOW = {
+    "ledger": "Or conn:<id>, a connection of type postgres: no password is stored here.",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -77,8 +84,8 @@ def _connection_fields() -> dict[str, Any]:
     return {
         name: {
             "label": name.replace("_", " ").capitalize().replace("uri", "URI"),
-            "description": meaning,
-            "schema": {"type": ["boolean" if name.startswith("allow_") else "string", "null"]},
+            "description": f"{meaning} {_IN_AIRFLOW.get(name, '')}".rstrip(),
+            "schema": {"type": ["string", "null"], **_SCHEMAS.get(name, {})},
         }
         for name, meaning in SETTINGS.items()
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from flights.processes import Parts
 
 
 @pytest.fixture
@@ -24,46 +25,70 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def _recorded(parts: ModuleType, folder: Path, pid: int, birth: str) -> None:
-    (folder / "home").mkdir()
-    record = {"url": "", "parts": {"scheduler": [pid, birth]}}
-    parts._record(folder).write_text(json.dumps(record))
-
-
 def test_nothing_listens_beyond_this_machine(parts: ModuleType, tmp_path: Path) -> None:
     """The API answers on the loopback address; the servers for logs are not started at all."""
     settings = parts.environment(tmp_path, 1234)
     hosts = {value for name, value in settings.items() if name.endswith("_HOST")}
     assert settings["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert "0.0.0.0" not in hosts  # noqa: S104 - that is the point
-    for part in ("scheduler", "triggerer"):
-        assert "--skip-serve-logs" in parts.PARTS[part]
+    commands = parts.Setup(broker="redis+socket:///nowhere", schedulers=2).commands()
+    for name, command in commands.items():
+        if name not in {"api-server", "dag-processor"}:
+            assert "--skip-serve-logs" in command, name
     assert settings["AIRFLOW__API_AUTH__JWT_SECRET"] != parts.environment(tmp_path, 1234).get(
         "AIRFLOW__API_AUTH__JWT_SECRET"
     )
 
 
-def test_a_stop_ends_what_was_started(parts: ModuleType, tmp_path: Path) -> None:
-    """A recorded process, and all of its session, is gone after a stop."""
-    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    process = subprocess.Popen(sleeper, start_new_session=True)
-    _recorded(parts, tmp_path, process.pid, parts._birth(process.pid))
+def test_a_setup_says_what_runs(parts: ModuleType, tmp_path: Path) -> None:
+    """The demo has four parts and a LocalExecutor; a broker brings two workers with two names."""
+    assert set(parts.Setup().commands()) == {
+        "api-server",
+        "scheduler",
+        "dag-processor",
+        "triggerer",
+    }
+    assert parts.environment(tmp_path, 1)["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    setup = parts.Setup(broker="redis+socket:///nowhere", schedulers=2)
+    added = {name: c for name, c in setup.commands().items() if name not in parts.PARTS}
+    assert set(added) == {"scheduler-2", "worker-1", "worker-2"}
+    assert added["scheduler-2"] == parts.PARTS["scheduler"]
+    assert added["worker-1"] != added["worker-2"]
+    settings = parts.environment(tmp_path, 1, setup)
+    assert settings["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert settings["AIRFLOW__CELERY__BROKER_URL"] == "redis+socket:///nowhere"
+
+
+def test_the_connection_says_where_the_platform_is(parts: ModuleType, tmp_path: Path) -> None:
+    """Services that are named reach `backbeat_default`; rung 0 keeps the store and nothing else."""
+    services = {"ledger": "postgresql://db/ledger", "store": "s3://bucket"}
+    settings = parts.environment(tmp_path, 1, parts.Setup(platform=services))
+    default = json.loads(settings["AIRFLOW_CONN_BACKBEAT_DEFAULT"])["extra"]
+    assert default == {"folder": str(tmp_path), **services}
+    without = json.loads(settings["AIRFLOW_CONN_DRIFT_ONLY"])["extra"]
+    assert without["store"] == "s3://bucket"
+    assert {without["ledger"], without["tracking_uri"]} == {"none"}
+
+
+def test_a_stop_ends_what_runs_in_the_folder(parts: ModuleType, tmp_path: Path) -> None:
+    """Parts that another process started are stopped by their folder alone."""
+    recorded = Parts(tmp_path / "home")
+    recorded.start("scheduler", [sys.executable, "-c", "import time; time.sleep(600)"])
     assert parts.stop(tmp_path) == ["scheduler"]
-    process.wait()
-    assert not parts._birth(process.pid)
+    assert recorded.alive() == {}
     assert parts.stop(tmp_path) == []
 
 
-def test_a_stop_spares_a_process_that_took_the_number_over(
-    parts: ModuleType, tmp_path: Path
-) -> None:
-    """After a reboot a recorded process id may be anybody's: its birth tells."""
+def test_what_runs_already_is_used_and_left_running(parts: ModuleType, tmp_path: Path) -> None:
+    """A player that finds an Airflow in its folder plays on it, and does not stop it."""
+    recorded = Parts(tmp_path / "home")
+    settings = parts.environment(tmp_path, 4711)
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    process = subprocess.Popen(sleeper, start_new_session=True)
+    pid = recorded.start("api-server", sleeper, settings)
     try:
-        _recorded(parts, tmp_path, process.pid, "Thu Jan  1 00:00:00 1970")
-        assert parts.stop(tmp_path) == []
-        assert process.poll() is None
+        assert parts.prepare(tmp_path) is None
+        with parts.running(tmp_path) as airflow:
+            assert airflow.url == "http://127.0.0.1:4711"
+        assert recorded.alive() == {"api-server": pid}
     finally:
-        process.kill()
-        process.wait()
+        recorded.stop()

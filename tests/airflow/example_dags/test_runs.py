@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from backbeat import Actor, Platform, embedded
+from backbeat.data import FolderStore
 from backbeat.errors import BackbeatError
 from backbeat.signoff import requests, vote
 
@@ -26,7 +27,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from flights.season import SEASON
 
     folder = tmp_path_factory.mktemp("landed")
-    land_night(folder / "store", SEASON[0])
+    land_night(FolderStore(folder / "store"), SEASON[0])
     return folder
 
 
@@ -111,7 +112,7 @@ def test_broken_data_stops_the_night(
 
     folder = tmp_path / "platform"
     shutil.copytree(landed / "store" / "landing", folder / "store" / "landing")
-    land_night(folder / "store", Night(night.date(), "e", "", MILES_TO_KM))
+    land_night(FolderStore(folder / "store"), Night(night.date(), "e", "", MILES_TO_KM))
     _connect(monkeypatch, "backbeat_default", folder=str(folder))
     run = bag.dags["nightly_retraining"].test(logical_date=night)
     states = _states(run)

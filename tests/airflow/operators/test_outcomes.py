@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,27 +129,6 @@ def test_a_retryable_error_stays_what_it_is(folder: Path, context: Context) -> N
             task.execute(context(task))
 
 
-def test_the_default_policy_believes_retry_after() -> None:
-    """From Airflow 3.3 on, an error that knows its delay decides when the retry is due."""
-    import airflow.sdk
-
-    task = LogLineageOperator(task_id="note")
-    if "RetryPolicy" not in airflow.sdk.__all__:
-        assert getattr(task, "retry_policy", None) is None
-        return
-    from airflow.sdk import RetryAction
-
-    from backbeat_provider import retry
-
-    assert isinstance(task.retry_policy, retry.RetryAfter)
-    busy = task.retry_policy.evaluate(LeaseHeld("held", retry_after=42), 1, 3)
-    assert (busy.action, busy.retry_delay) == (RetryAction.RETRY, timedelta(seconds=42))
-    other = task.retry_policy.evaluate(Unreachable("gone"), 1, 3)
-    assert (other.action, other.retry_delay) == (RetryAction.DEFAULT, None)
-    own = LogLineageOperator(task_id="other", retry_policy=None)
-    assert own.retry_policy is None
-
-
 def test_an_unmet_need_is_named_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:
@@ -162,6 +140,20 @@ def test_an_unmet_need_is_named_before_any_work(
     with pytest.raises(AirflowFailException, match=r"model.promote/v1 needs a ledger \(rung 1\)"):
         task.execute(context(task))
     assert not (tmp_path / "bare").exists()
+
+
+@pytest.mark.parametrize("rendered", [None, "", "None", "null"])
+def test_a_demanded_signoff_is_never_rendered_away(
+    folder: Path, context: Context, rendered: str | None
+) -> None:
+    """A sign-off that was skipped leaves no request: refused, not promoted without one."""
+    task = PromoteModelOperator(
+        task_id="promote", model="m", version="1", request_id="{{ ti.xcom_pull('signoff') }}"
+    )
+    task.request_id = rendered
+    with pytest.raises(AirflowFailException, match="a sign-off is demanded and none is named"):
+        task.execute(context(task))
+    assert not folder.exists()
 
 
 def test_two_attempts_of_one_piece_of_work_at_once(folder: Path, context: Context) -> None:
@@ -194,6 +186,8 @@ def test_two_attempts_of_one_piece_of_work_at_once(folder: Path, context: Contex
         inputs={},
         lease_seconds=60,
         replay=True,
+        owner="another-host:1:1",
+        nonce="zombie",
     )
     embedded(folder).ledger.claim(claim)
     with pytest.raises(LeaseHeld):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk import Asset, BaseOperator
 
-from backbeat.errors import BackbeatError
 from backbeat.kinds import KINDS, step_class, step_from_fields
 from backbeat.platform import Platform
 from backbeat.step import Blocked, Done, Outcome, Waiting
+from backbeat_provider.cleared import withdraw_earlier
 from backbeat_provider.links import ReportLink, RunLink
 from backbeat_provider.operators.literals import check_literals
+from backbeat_provider.retry import final_error, retry_defaults
 
 __all__ = ["StepOperator"]
 
@@ -43,10 +44,18 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.backbeat_conn_id = backbeat_conn_id
         self.links: dict[str, str | None] = {}
         kwargs.setdefault("multiple_outputs", True)  # so that op.output["verdict"] is an XCom
-        if "retry_policy" not in {**kwargs, **kwargs.get("default_args", {})}:
-            kwargs |= _retry_policy()
+        kwargs |= _retries_unless({*kwargs, *kwargs.get("default_args", {})})
         super().__init__(**kwargs)
         check_literals(self.step_kind, self.step_fields(), where=f"task {self.task_id!r}")
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Airflow's own, with backbeat's retries: it hands its empty defaults on to each task."""
+        made = super().partial(**kwargs)
+        dag = made.kwargs.get("dag")
+        chosen = {name for name, value in made.kwargs.items() if value}
+        made.kwargs |= _retries_unless({*chosen, *kwargs, *(dag.default_args if dag else ())})
+        return made
 
     def step_fields(self) -> dict[str, Any]:
         """The step's fields as they are now; None is left to the field's own default."""
@@ -61,7 +70,8 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         """Build the step from the rendered fields, run it, and translate its outcome.
 
         Raises:
-            AirflowFailException: A gate said no, or an error that a retry cannot help.
+            AirflowFailException: A gate said no, an error that a retry cannot help, or before
+                Airflow 3.3 a retry budget that is spent.
             BackbeatError: An error that a retry can help; Airflow retries it.
             TaskDeferred: The step waits for people, without a worker slot.
         """
@@ -97,10 +107,15 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         try:
             platform = BackbeatHook(self.backbeat_conn_id).get_platform()
             outcome = perform(platform)
-        except BackbeatError as error:
-            if error.retryable:
+            if isinstance(outcome, Waiting):
+                withdraw_earlier(platform, context, outcome.request_id)
+        except AirflowException:
+            raise  # in Airflow's own words already
+        except Exception as error:
+            final = final_error(error, context)
+            if final is None:
                 raise
-            raise AirflowFailException(str(error)) from error
+            raise AirflowFailException(str(final)) from error
         if isinstance(outcome, Waiting):
             self._wait(outcome)
         if isinstance(outcome, Blocked):
@@ -124,7 +139,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         report = value.get("report")
         self.links = {
             "run": value.get("link"),
-            "report": platform.store.locate(report).as_uri() if report else None,
+            "report": platform.store.address(report) if report else None,
         }
 
     def _announce(self, outcome: Done, context: Any) -> None:
@@ -138,12 +153,8 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
                 context["outlet_events"][outlet].extra.update(facts)
 
 
-def _retry_policy() -> dict[str, Any]:
-    try:
-        from backbeat_provider.retry import RetryAfter
-    except ImportError:  # Airflow 3.1 and 3.2 have no policies: the exception's class decides
-        return {}
-    return {"retry_policy": RetryAfter()}
+def _retries_unless(given: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in retry_defaults().items() if name not in given}
 
 
 def _without_kind(value: Any) -> Any:

@@ -22,6 +22,7 @@ class BatchInferenceOperator(StepOperator):
         features: Columns that the model gets; all but the key where None.
         column: Name of the score's column.
         shard_rows: Rows of a shard: what one crash can cost.
+        output_contract: Store key or path of the data contract that the scores must keep.
 
     Output: `output`, `rows`, `shards`, `reused`, `digest`, `model`, `version`.
     """
@@ -35,6 +36,7 @@ class BatchInferenceOperator(StepOperator):
         "features",
         "column",
         "shard_rows",
+        "output_contract",
         "backbeat_conn_id",
     )
     template_fields_renderers = {"data": "json", "features": "json"}  # noqa: RUF012
@@ -49,6 +51,7 @@ class BatchInferenceOperator(StepOperator):
         features: Templated[Sequence[str] | None] = None,
         column: Templated[str] = "score",
         shard_rows: Templated[int] = 10_000,
+        output_contract: Templated[str | None] = None,
         **kwargs: Any,
     ) -> None:
         self.model = model
@@ -58,4 +61,5 @@ class BatchInferenceOperator(StepOperator):
         self.features = features
         self.column = column
         self.shard_rows = shard_rows
+        self.output_contract = output_contract
         super().__init__(**kwargs)

@@ -19,7 +19,8 @@ class PromoteModelOperator(StepOperator):
         version: Where the alias is to point.
         expected: The version that the evidence saw behind the alias; None for no alias yet.
         alias: Such as `champion`.
-        request_id: The sign-off that must have approved exactly this version; None demands none.
+        request_id: The sign-off that must have approved exactly this version; None demands none. A
+            template that renders to nothing still demands one, and the promotion is refused.
         in_backfill: Whether a backfill may promote too.
 
     Output: `model`, `version`, `previous`, `alias`, `changed`, `by`.
@@ -53,4 +54,16 @@ class PromoteModelOperator(StepOperator):
         self.alias = alias
         self.request_id = request_id
         self.in_backfill = in_backfill
+        self._demands_signoff = request_id is not None
         super().__init__(**kwargs)
+
+    def step_fields(self) -> dict[str, Any]:
+        """The step's fields; a sign-off that was demanded is never rendered away.
+
+        The output of a task that was skipped or marked success renders to None or to its name,
+        which would say that none is demanded; the step refuses the empty text.
+        """
+        found = super().step_fields()
+        if self._demands_signoff and str(found.get("request_id")) in {"None", "null"}:
+            found["request_id"] = ""
+        return found
