@@ -144,11 +144,11 @@ def continuations(
     return tick
 
 
-def test_nights_of_a_model(  # noqa: PLR0917
+def test_nights_of_a_model(
     night: Any, continuations: Any, platform: Platform, decide: Any, materialized: Keys, defs: Any
 ) -> None:
     """A first champion is signed off and scores; a quiet night only scores; a broken one stops."""
-    root = platform.store.locate("landing").parent
+    root = Path(platform.store.address("landing").removeprefix("file://")).parent
     asked = night(FIRST)
     assert asked.success
     assert materialized(asked) == {
@@ -207,7 +207,7 @@ def test_a_drifted_night_scores_with_the_champion_where_the_challenger_is_no_bet
     night: Any, continuations: Any, platform: Platform, decide: Any, materialized: Keys
 ) -> None:
     """Nobody is asked, nothing is promoted, and tomorrow's rows are scored all the same."""
-    root = platform.store.locate("landing").parent
+    root = Path(platform.store.address("landing").removeprefix("file://")).parent
     night(FIRST)
     decide(people=["ada"])
     night(FIRST, continuations()[0])

@@ -188,7 +188,7 @@ def test_another_partitions_value_is_no_value(
 
 
 @pytest.mark.parametrize(("verdict", "runs"), [("drifted", True), ("stable", False)])
-def test_a_condition_decides_whether_there_is_something_to_do(  # noqa: PLR0917
+def test_a_condition_decides_whether_there_is_something_to_do(
     verdict: str,
     runs: bool,
     toy: Any,

@@ -101,11 +101,12 @@ def tick(
 
 def _continued(run_job: Runs, gated: Gated, request: Any, rows: int = 7) -> Any:
     assets, checks = gated.parts(rows)
+    tags = {name: text for name, text in request.tags.items() if name.startswith("backbeat/")}
     return run_job(
         assets,
         checks,
         partition_key=request.partition_key,
-        tags={name: text for name, text in request.tags.items() if name.startswith("backbeat/")},
+        tags={**tags, "dagster/run_key": request.run_key},
         only=list(request.asset_selection),
     )
 
@@ -133,22 +134,27 @@ def test_asking_warns_and_starts_nothing_behind_the_gate(
 def test_a_decision_continues_exactly_once(
     run_job: Runs, gated: Gated, tick: Any, decide: Any, materialized: Keys
 ) -> None:
-    """One run request with partition, run and request; none before it, none after it."""
+    """One run request with partition, run and request; none before it, none once it has run."""
     first = run_job(*gated.parts())
     assert tick().run_requests == []
     request_id = decide()
     found = tick()
     (request,) = found.run_requests
-    assert request.run_key.startswith(f"{request_id}:")
+    assert request.run_key == f"{request_id}:1"
     assert request.partition_key == "2013-03-10"
     assert request.tags["backbeat/run"] == first.run_id
     assert request.tags["backbeat/request"] == request_id
     assert {key.to_user_string() for key in request.asset_selection} == {"approved", "dropped"}
-    assert tick(found.cursor).run_requests == []
-    # a daemon that lost its cursor asks again under the same key, which the daemon knows
-    assert tick().run_requests[0].run_key == request.run_key
+    # until its run is there it is asked for under the same key, which the daemon knows; people
+    # see the decision once
+    same = tick(found.cursor)
+    assert ([again.run_key for again in same.run_requests], same.asset_events) == (
+        [request.run_key],
+        [],
+    )
     result = _continued(run_job, gated, request)
     assert materialized(result) == {"approved", "dropped"}
+    assert tick(same.cursor).run_requests == []
     assert tick().run_requests == []
 
 
@@ -166,7 +172,7 @@ def test_a_decision_is_seen_on_what_was_decided_about(
     assert event.metadata["by"].value == "ada, grace"
 
 
-def test_a_rejection_stops_the_continuation(  # noqa: PLR0917
+def test_a_rejection_stops_the_continuation(
     run_job: Runs, gated: Gated, tick: Any, decide: Any, platform: Platform, materialized: Keys
 ) -> None:
     """The check fails, the run fails without a retry, nothing behind the gate starts."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dagster_backbeat.sensor import signoff_sensor
     from dagster_backbeat.signoff import SignoffGate, signoff_gate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BackbeatResource",

@@ -1,7 +1,8 @@
 """The one place that imports what Dagster does not export.
 
 A runless check evaluation opens a partitioned gate only if it says which materialization it is
-about, and the record that says so has no public name (Dagster 1.13).
+about, and the record that says so has no public name (Dagster 1.13). Nor have the records of why a
+step or a run has failed.
 """
 
 from __future__ import annotations
@@ -9,5 +10,7 @@ from __future__ import annotations
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
 )
+from dagster._core.events import JobFailureData, StepFailureData
+from dagster_shared.error import SerializableErrorInfo
 
-__all__ = ["TargetMaterialization"]
+__all__ = ["JobFailureData", "SerializableErrorInfo", "StepFailureData", "TargetMaterialization"]

@@ -61,7 +61,7 @@ def serving_champion(
     )
     def decide(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         run = StepRun(context, key.to_user_string(), resource_key, partitions_def)
-        with dagster_errors():
+        with dagster_errors(run):
             due = all(run.holds(condition) for condition in promotes)
             version = run.platform.registry.alias(model, alias)
             if due and not _was_promoted(run, asset_key(candidate), promoted_key):

@@ -23,6 +23,7 @@ def inference_asset(
     features: Texts | None = None,
     column: Text = "score",
     shard_rows: int = 10_000,
+    output_contract: Text | None = None,
     deps: Sequence[Key] = (),
     when: When | None = None,
     description: str | None = None,
@@ -41,6 +42,7 @@ def inference_asset(
         features: Columns that the model gets; all but the key where None.
         column: Name of the score's column.
         shard_rows: Rows of a shard: what one crash can cost.
+        output_contract: Store key or path of the data contract that the scores must keep.
         deps: Assets that come before.
         when: Condition under which there is something to do.
         description: For people.
@@ -56,6 +58,7 @@ def inference_asset(
         "features": features,
         "column": column,
         "shard_rows": shard_rows,
+        "output_contract": output_contract,
     }
     return asset_of(
         single_step(BatchInference, fields),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from backbeat.errors import UnmetNeed
 from dagster_backbeat.candidate import Source, candidate_model
 from dagster_backbeat.champion import serving_champion
 from dagster_backbeat.comparison import comparison_check
@@ -28,6 +29,7 @@ from dagster_backbeat.promotion import promoted_model
 from dagster_backbeat.quality import quality_checks
 from dagster_backbeat.resource import BackbeatResource
 from dagster_backbeat.sensor import signoff_sensor
+from dagster_backbeat.sharing import refuse_unshared_executor
 from dagster_backbeat.signoff import signoff_gate
 
 __all__ = ["model_lifecycle"]
@@ -100,13 +102,18 @@ def model_lifecycle(
         sensor_seconds: How often the sensor looks for decisions.
 
     Raises:
-        DagsterInvalidDefinitionError: A literal field is wrong, or the platform has no ledger.
+        DagsterInvalidDefinitionError: A literal field is wrong, the platform has no ledger, or the
+            executor's steps cannot share it.
     """
     if backbeat.ledger == "none":
         raise dg.DagsterInvalidDefinitionError(
             f"the lifecycle of {model} asks people, and a sign-off needs a ledger (rung 1): "
             "leave BackbeatResource.ledger at its default, or use drift_check and quality_checks"
         )
+    try:
+        refuse_unshared_executor(backbeat.settings, executor)
+    except UnmetNeed as error:
+        raise dg.DagsterInvalidDefinitionError(str(error)) from error
     champion = f"models:/{model}@champion"
     names = {
         name: asset_key(f"{model}/{name}")

@@ -56,7 +56,7 @@ def _shown(name: str, value: Any, platform: Platform) -> Any:
     if name == "link":
         return dg.MetadataValue.url(str(value))
     if name in {"report", "profile"}:
-        return dg.MetadataValue.path(str(platform.store.locate(str(value))))
+        return dg.MetadataValue.path(platform.store.address(str(value)))
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     return dg.MetadataValue.json(value) if isinstance(value, (list, Mapping)) else value

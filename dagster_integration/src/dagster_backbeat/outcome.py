@@ -1,8 +1,8 @@
 """From a rendered step to Dagster's own endings.
 
 Done becomes a MaterializeResult. Waiting yields nothing: nothing is materialized and nothing
-downstream starts. Blocked and a final error fail without a retry; an error that a retry can help
-asks for one, after as long as the error says.
+downstream starts. Blocked and a final error fail without a retry; after any other error the core
+decides whether there is one (`backbeat.retries`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -18,16 +19,19 @@ import dagster as dg
 from backbeat.errors import BackbeatError, InvalidStep
 from backbeat.identity import RunIdentity
 from backbeat.platform import Platform
+from backbeat.retries import GiveUp, decide
 from backbeat.step import Blocked, Done, Outcome, Step, Waiting
 from dagster_backbeat.fields import FromAsset, When, asset_key, render
 from dagster_backbeat.identity import run_identity
 from dagster_backbeat.metadata import blocked_metadata, done_metadata
+from dagster_backbeat.sharing import refuse_unshared_executor
 from dagster_backbeat.values import asset_values
 
 __all__ = ["StepRun", "dagster_errors", "materialized"]
 
-_RETRIES = 3
-_RETRY_SECONDS = 10.0
+_RETRIES = dg.RetryPolicy(max_retries=3, delay=10)
+# the run's worker lives on while it waits: longer than this, a new run is cheaper
+_LONGEST_SECONDS = 300.0
 
 
 @dataclass
@@ -48,11 +52,36 @@ class StepRun:
 
     @property
     def platform(self) -> Platform:
-        """The resource's platform."""
-        platform: Platform = getattr(self.context.resources, self.resource_key).platform
+        """The resource's platform; raises UnmetNeed where this job's steps cannot share it."""
+        self.require_shared()
+        platform: Platform = self._resource.platform
         return platform
 
+    def require_shared(self) -> None:
+        """Refuse a platform that this job's steps cannot share; call it before any work.
+
+        Raises:
+            UnmetNeed: Names the executor and what to set instead.
+        """
+        executor = self.op_context.job_def.executor_def
+        refuse_unshared_executor(self._resource.settings, executor)
+
     @property
+    def _resource(self) -> Any:
+        return getattr(self.context.resources, self.resource_key)
+
+    @property
+    def op_context(self) -> Any:
+        """The context of the op behind an asset or a check."""
+        return getattr(self.context, "op_execution_context", self.context)
+
+    @property
+    def retry_policy(self) -> dg.RetryPolicy | None:
+        """What the op or its job says about retries, None where neither says anything."""
+        policy: dg.RetryPolicy | None = self.op_context.get_step_execution_context().op_retry_policy
+        return policy
+
+    @cached_property
     def identity(self) -> RunIdentity:
         """The attempt."""
         return run_identity(self.context, task=self.task, partitions_def=self.partitions_def)
@@ -76,9 +105,13 @@ class StepRun:
 
     def perform(self, cls: type[Step], fields: Mapping[str, Any]) -> Outcome:
         """Render the fields and go through backbeat's door."""
+        return self.door(self.step(cls, fields))
+
+    def door(self, step: Step) -> Outcome:
+        """Go through backbeat's door with a rendered step."""
         from backbeat.runner import run_step
 
-        return run_step(self.step(cls, fields), self.identity, self.platform)
+        return run_step(step, self.identity, self.platform)
 
     def holds(self, when: When) -> bool:
         """Whether the condition holds."""
@@ -86,7 +119,12 @@ class StepRun:
         return render(reference, partition_key=None, values=self.values) in when.among
 
     def wanted(self, when: When | None) -> bool:
-        """Whether there is something to do; says in the log where there is not."""
+        """Whether there is something to do; says in the log where there is not.
+
+        Raises:
+            UnmetNeed: This job's steps cannot share the platform; said before any work.
+        """
+        self.require_shared()
         if when is None or self.holds(when):
             return True
         source = asset_key(when.asset).to_user_string()
@@ -98,8 +136,15 @@ class StepRun:
 
 
 @contextmanager
-def dagster_errors() -> Iterator[None]:
-    """Translate backbeat's errors: the retryable ones into retries, the final ones into failures.
+def dagster_errors(run: StepRun) -> Iterator[None]:
+    """Translate errors: the retryable ones into retries, the final ones into failures.
+
+    The retry policy of the op or the job says how often, and its delay is the first window of the
+    jitter; without one it is three times, from ten seconds on. An exception of another library is
+    left to that policy, and pays from the job's budget too.
+
+    Args:
+        run: The asset's or check's run.
 
     Raises:
         RetryRequested: A retry can help.
@@ -107,16 +152,40 @@ def dagster_errors() -> Iterator[None]:
     """
     try:
         yield
-    except BackbeatError as error:
-        if error.retryable:
-            raise dg.RetryRequested(
-                max_retries=_RETRIES, seconds_to_wait=error.retry_after or _RETRY_SECONDS
-            ) from error
-        raise dg.Failure(
-            description=str(error),
-            metadata={"what": type(error).__name__, "why": error.message, "hint": error.hint},
-            allow_retries=False,
+    except (dg.DagsterError, dg.Failure, dg.RetryRequested):
+        raise  # in Dagster's own words already
+    except Exception as error:
+        policy = run.retry_policy
+        if policy is None and not isinstance(error, BackbeatError):
+            raise  # Dagster does not try again, so there is nothing to pay for
+        policy = policy or _RETRIES
+        verdict = decide(
+            error,
+            attempt=1 + run.op_context.retry_number,
+            retries=policy.max_retries,
+            workflow=f"dagster:{run.op_context.job_name}",
+            ledger=lambda: run.platform.ledger,
+            base=float(policy.delay or 0.0),
+            cap=_LONGEST_SECONDS,
+            longest=_LONGEST_SECONDS,
+        )
+        if isinstance(verdict, GiveUp):
+            if isinstance(verdict.error, BackbeatError):
+                raise _failure(verdict.error) from error
+            raise
+        if verdict.after_seconds is None:
+            raise
+        raise dg.RetryRequested(
+            max_retries=policy.max_retries, seconds_to_wait=verdict.after_seconds
         ) from error
+
+
+def _failure(error: BackbeatError) -> dg.Failure:
+    return dg.Failure(
+        description=str(error),
+        metadata={"what": type(error).__name__, "why": error.message, "hint": error.hint},
+        allow_retries=False,
+    )
 
 
 def materialized(

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from backbeat.errors import Refused
+from backbeat.step import Outcome
 from backbeat.steps import PromoteModel
-from dagster_backbeat.fields import Key, Text, When
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.fields import Key, Text, When, check_literals
+from dagster_backbeat.outcome import StepRun
+from dagster_backbeat.step_asset import asset_of
 
 __all__ = ["promoted_model"]
 
@@ -57,8 +60,20 @@ def promoted_model(
         "request_id": request_id,
         "in_backfill": in_backfill,
     }
+    check_literals(PromoteModel, fields)
+
+    def body(run: StepRun) -> Outcome:
+        step = run.step(PromoteModel, fields)
+        if request_id is not None and getattr(step, "request_id", None) is None:
+            # an asset that somebody reported by hand may name no request: that is no approval
+            raise Refused(
+                f"{run.task} needs a sign-off, and what it refers to names none",
+                hint="materialize the sign-off's asset; a report by hand opens nothing",
+            )
+        return run.door(step)
+
     return asset_of(
-        single_step(PromoteModel, fields),
+        body,
         asset=asset,
         kind="mlflow",
         description=description or "The alias moves to the version that was signed off.",

@@ -73,7 +73,7 @@ def quality_checks(
     def compute(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run = StepRun(context, f"{key.to_user_string()}:{name}", resource_key, partitions_def)
         since = time.perf_counter()
-        with dagster_errors():
+        with dagster_errors(run):
             outcome = run.perform(QualityCheck, fields)
         if isinstance(outcome, Blocked):
             yield dg.AssetCheckResult(

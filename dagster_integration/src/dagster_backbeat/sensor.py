@@ -3,18 +3,19 @@
 # Dagster reads the context's annotation as an object: no postponed annotations in this file
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from backbeat.errors import BackbeatError
 from backbeat.platform import Platform
-from backbeat.ports import RunRecord
+from backbeat.ports import Ledger, RunRecord
 from backbeat.runner import tick
 from backbeat.signoff import State, read_request
 from dagster_backbeat._compat import TargetMaterialization
-from dagster_backbeat.identity import REQUEST_TAG, RUN_TAG
+from dagster_backbeat.continuation import continuation, run_key
+from dagster_backbeat.identity import BACKFILL_TAG, REQUEST_TAG, RUN_TAG
 from dagster_backbeat.signoff import SignoffGate, request_metadata
 from dagster_backbeat.values import latest_record
 
@@ -36,8 +37,10 @@ def signoff_sensor(
     It looks for the job's steps that still wait in the ledger although their request is decided,
     so that a daemon that was down misses nothing. Each gives one run of the gate and what lies
     downstream of it, with the run key `request:attempt`, the partition and the tag `backbeat/run`
-    of the run that asked. The gate itself reads the ledger again: a forged tag opens nothing. Each
-    look also sends what the outbox still holds, as `backbeat tick` does.
+    of the run that asked. A continuation that crashed or met an error that a retry can help is
+    asked for again, three times in all; one that was refused or cancelled is not. The gate itself
+    reads the ledger again: a forged tag opens nothing. Each look also sends what the outbox still
+    holds, as `backbeat tick` does.
 
     Args:
         gates: The gates to watch.
@@ -56,37 +59,58 @@ def signoff_sensor(
         required_resource_keys=resource_keys,
         description="Continues where people have decided.",
     )
-    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        handled = set(json.loads(context.cursor or "[]"))
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        remembered = _remembered(context.cursor)
         decided: dict[str, tuple[SignoffGate, RunRecord, State]] = {}
         for resource_key in resource_keys:
             platform = getattr(context.resources, resource_key).platform
-            ledger = platform.ledger
             _drain(context, platform)
-            for record in ledger.runs(state="waiting", limit=_LIMIT):
+            for record in _asked(platform.ledger, remembered):
                 gate = by_task.get(record.identity["task"])
                 if gate is None or record.request_id is None or record.identity["workflow"] != job:
                     continue
-                state = read_request(ledger, record.request_id)
+                state = read_request(platform.ledger, record.request_id)
                 if state.decision is not None:
-                    decided[f"{record.request_id}:{record.token}"] = (gate, record, state)
-        fresh = {run_key: item for run_key, item in decided.items() if run_key not in handled}
-        if not fresh:
-            return dg.SkipReason("no new decision")
+                    decided[record.request_id] = (gate, record, state)
+        settled: dict[str, bool] = {}
+        requests: list[dg.RunRequest] = []
+        events: list[dg.AssetCheckEvaluation] = []
+        for request_id, (gate, record, state) in decided.items():
+            settled[request_id] = remembered.get(request_id, False)
+            if settled[request_id]:
+                continue
+            found = continuation(context.instance, request_id)
+            settled[request_id] = found.settled
+            context.log.info("%s: %s", request_id, found.reason)
+            if found.attempt is not None:
+                requests.append(_continuation(context, found.attempt, gate, record.identity, state))
+                if request_id not in remembered:
+                    events.append(_evaluation(context.instance, gate, record.identity, state))
         return dg.SensorResult(
-            run_requests=[
-                _continuation(context, run_key, gate, record.identity, state)
-                for run_key, (gate, record, state) in fresh.items()
-            ],
-            asset_events=[
-                _evaluation(context.instance, gate, record.identity, state)
-                for gate, record, state in fresh.values()
-            ],
-            # what no longer waits need not be remembered
-            cursor=json.dumps(sorted(decided)),
+            run_requests=requests,
+            skip_reason=None if requests else dg.SkipReason("no decision to continue on"),
+            asset_events=events,
+            cursor=json.dumps(settled, sort_keys=True),
         )
 
     return watch
+
+
+def _remembered(cursor: str | None) -> dict[str, bool]:
+    """The requests that were continued, and whether that is settled."""
+    found = json.loads(cursor or "{}")
+    if isinstance(found, list):  # version 0.1 kept the run keys
+        return {key.rpartition(":")[0]: False for key in found}
+    return dict(found)
+
+
+def _asked(ledger: Ledger, remembered: Mapping[str, bool]) -> Iterator[RunRecord]:
+    """The steps that wait for a request, or whose continuation is not settled."""
+    for state in ("waiting", "claimed"):
+        yield from ledger.runs(state=state, limit=_LIMIT)
+    for request_id, settled in remembered.items():
+        if not settled:
+            yield from ledger.runs(request_id=request_id, limit=1)
 
 
 def _drain(context: dg.SensorEvaluationContext, platform: Platform) -> None:
@@ -98,7 +122,7 @@ def _drain(context: dg.SensorEvaluationContext, platform: Platform) -> None:
 
 def _continuation(
     context: dg.SensorEvaluationContext,
-    run_key: str,
+    attempt: int,
     gate: SignoffGate,
     identity: Mapping[str, Any],
     state: State,
@@ -106,10 +130,14 @@ def _continuation(
     graph = context.repository_def.asset_graph
     job = context.repository_def.get_job(identity["workflow"])
     behind = dg.AssetSelection.assets(gate.key).downstream().resolve(graph)
+    request_id = state.request.request_id
+    tags = {RUN_TAG: identity["run"], REQUEST_TAG: request_id}
+    if identity.get("backfill"):
+        tags[BACKFILL_TAG] = "true"
     return dg.RunRequest(
-        run_key=run_key,
+        run_key=run_key(request_id, attempt),
         partition_key=identity["partition"],
-        tags={RUN_TAG: identity["run"], REQUEST_TAG: state.request.request_id},
+        tags=tags,
         asset_selection=sorted(behind & set(job.asset_layer.executable_asset_keys)),
     )
 

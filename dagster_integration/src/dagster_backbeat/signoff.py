@@ -204,7 +204,7 @@ def _asking_check(
     )
     def compute(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run = StepRun(context, task, resource_key, partitions_def)
-        with dagster_errors():
+        with dagster_errors(run):
             if not run.wanted(when):
                 yield _warning(on, name, "nobody was asked: there is nothing to sign off", {})
                 return

@@ -74,7 +74,7 @@ def asset_of(
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         run = StepRun(context, key.to_user_string(), resource_key, partitions_def)
         since = time.perf_counter()
-        with dagster_errors():
+        with dagster_errors(run):
             if not run.wanted(when):
                 return
             outcome = body(run)
