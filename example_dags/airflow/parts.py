@@ -1,29 +1,31 @@
-"""Airflow's four parts on 127.0.0.1, started and stopped as plain processes.
+"""Airflow's parts on 127.0.0.1, started and stopped as plain processes.
 
     python parts.py up DIR      leave them running, say where
     python parts.py down DIR    stop them by their recorded process ids
 
-The platform (store, ledger, MLflow) is DIR itself; Airflow's own things are in DIR/home.
+The platform (store, ledger, MLflow) is DIR itself, where no option names another; Airflow's own
+things are in DIR/home.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-__all__ = ["Airflow", "prepare", "running", "start", "stop"]
+from flights.options import add_platform_options, platform_settings
+from flights.processes import Parts, free_ports
+
+__all__ = ["Airflow", "Setup", "prepare", "running", "start", "stop"]
 
 USER = "admin"
 # the servers for logs would listen on every interface
@@ -33,17 +35,57 @@ PARTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-# Airflow imports this file in each of its parts. A local task is forked from the scheduler's
-# workers: what the scheduler has loaded, a task need not load again (8 s of every task, measured).
+WORKER = ["celery", "worker", "--skip-serve-logs", "--concurrency", "2", "--queues", "default"]
+# Airflow imports this file in each of its parts. A task is forked from the scheduler's or Celery's
+# workers: what those have loaded, a task need not load again (8 s of every task, measured).
 LOCAL_SETTINGS = """
+import os
 import sys
 
-if "scheduler" in sys.argv:
+RETRIES = int(os.environ["FLIGHTS_RETRIES"])
+
+
+def task_policy(task):
+    task.retries = max(task.retries or 0, RETRIES)
+
+
+if {"scheduler", "celery"} & {*sys.argv}:
     import great_expectations, mlflow.sklearn  # noqa: F401
     import pyarrow.dataset, sklearn.ensemble, skops.io  # noqa: F401
 """
 _HEALTHY_SECONDS = 300
-_STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an Airflow consists of, where it is not the small one of the demo.
+
+    Args:
+        platform: Settings of the connection `backbeat_default` beside its folder.
+        database: Airflow's own database (`postgresql+psycopg2://…`); SQLite where empty.
+        migrated: Whether that database has Airflow's tables already.
+        broker: Celery's broker; tasks run on two Celery workers where it is given, else with the
+            LocalExecutor.
+        schedulers: How many schedulers.
+        retries: How often a task is tried again at least, whatever its DAG says.
+    """
+
+    platform: Mapping[str, str] = field(default_factory=dict)
+    database: str = ""
+    migrated: bool = False
+    broker: str = ""
+    schedulers: int = 1
+    retries: int = 0
+
+    def commands(self) -> dict[str, list[str]]:
+        """The command of each part, after `airflow`."""
+        commands = dict(PARTS)
+        for number in range(2, self.schedulers + 1):
+            commands[f"scheduler-{number}"] = PARTS["scheduler"]
+        if self.broker:
+            for name in ("worker-1", "worker-2"):
+                commands[name] = [*WORKER, "--celery-hostname", f"{name}@%h"]
+        return commands
 
 
 @dataclass(frozen=True)
@@ -53,12 +95,10 @@ class Airflow:
     Args:
         folder: Where it lives.
         url: Address of its web pages and its API.
-        pids: Process id of each part, which leads a session of its own.
     """
 
     folder: Path
     url: str
-    pids: dict[str, int]
 
     @property
     def passwords(self) -> Path:
@@ -70,15 +110,16 @@ class Airflow:
         return str(json.loads(self.passwords.read_text())[USER])
 
 
-def environment(folder: Path, port: int) -> dict[str, str]:
+def environment(folder: Path, port: int, setup: Setup | None = None) -> dict[str, str]:
     """The settings of a small Airflow that answers quickly and runs nothing by the calendar."""
+    setup = setup or Setup()
     home = folder / "home"
-    platform = {"folder": str(folder)}
-    without = {"folder": str(folder), "ledger": "none", "tracking_uri": "none"}
+    platform = {"folder": str(folder), **setup.platform}
+    without = {**platform, "ledger": "none", "tracking_uri": "none"}
     settings = {
         "CORE__DAGS_FOLDER": str(Path(__file__).parent),
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "CeleryExecutor" if setup.broker else "LocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
@@ -100,52 +141,71 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+    if setup.database:
+        settings["DATABASE__SQL_ALCHEMY_CONN"] = setup.database
+    if setup.broker:
+        settings["CELERY__BROKER_URL"] = setup.broker
+        # a worker that is gone cannot say so: its silence is what the scheduler sees
+        settings["SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] = "20"
+        settings["SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL"] = "5"
     return {
-        **os.environ,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
+        "FLIGHTS_RETRIES": str(setup.retries),
         "AIRFLOW_CONN_BACKBEAT_DEFAULT": _connection(platform),
         "AIRFLOW_CONN_DRIFT_ONLY": _connection(without),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
 
 
-def prepare(folder: Path) -> subprocess.Popen[bytes]:
-    """Begin to make Airflow's own database; `start` waits for it."""
-    config = folder / "home" / "config"
-    config.mkdir(parents=True, exist_ok=True)
-    (config / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
-    return _begin(folder, "migrate", ["db", "migrate"], environment(folder, 0))
+def prepare(folder: Path, setup: Setup | None = None) -> subprocess.Popen[bytes] | None:
+    """Begin to make Airflow's own database; `start` waits for it. None where it is there."""
+    setup = setup or Setup()
+    if setup.migrated or Parts(folder / "home").alive():
+        return None
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    with (folder / "home" / "migrate.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - a fixed command
+            _airflow("db", "migrate"),
+            env={**os.environ, **environment(folder, 0, setup)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
-def start(folder: Path, migration: subprocess.Popen[bytes] | None = None) -> Airflow:
+def start(
+    folder: Path, migration: subprocess.Popen[bytes] | None = None, setup: Setup | None = None
+) -> Airflow:
     """Start the parts and wait until all of them are healthy.
 
     Args:
         folder: Where the platform and Airflow live.
         migration: What `prepare` has begun.
+        setup: What it consists of.
 
     Raises:
-        RuntimeError: A part has ended, or does not become healthy; names its log.
+        RuntimeError: A part has ended, or does not become healthy; with the end of its log.
     """
-    folder = folder.absolute()
-    migration = migration or prepare(folder)
-    if migration.wait() != 0:
-        raise RuntimeError(f"Airflow's database was not made, see {_log(folder, 'migrate')}")
-    port = _free_port()
-    settings = environment(folder, port)
-    processes = {name: _begin(folder, name, command, settings) for name, command in PARTS.items()}
-    airflow = Airflow(
-        folder=folder,
-        url=f"http://127.0.0.1:{port}",
-        pids={name: process.pid for name, process in processes.items()},
-    )
-    started = {name: [pid, _birth(pid)] for name, pid in airflow.pids.items()}
-    _record(folder).write_text(json.dumps({"url": airflow.url, "parts": started}))
+    folder, setup = folder.absolute(), setup or Setup()
+    migration = migration or prepare(folder, setup)
+    if migration is not None and migration.wait() != 0:
+        log = folder / "home" / "migrate.log"
+        raise RuntimeError(f"Airflow's database was not made, see {log}")
+    config = folder / "home" / "config"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
+    (port,) = free_ports(1)
+    settings = environment(folder, port, setup)
+    airflow = Airflow(folder=folder, url=settings["AIRFLOW__API__BASE_URL"])
+    parts, commands = Parts(folder / "home"), setup.commands()
     try:
-        _wait_until_healthy(airflow, processes)
+        for name, command in commands.items():
+            parts.start(name, _airflow(*command), settings)
+        parts.wait_until(lambda: _is_healthy(airflow), *commands, seconds=_HEALTHY_SECONDS)
     except BaseException:
-        stop(folder)
+        parts.stop()
         raise
     return airflow
 
@@ -156,113 +216,67 @@ def stop(folder: Path) -> list[str]:
     Returns:
         The parts that were still running.
     """
-    record = _record(folder.absolute())
-    if not record.exists():
-        return []
-    # a recorded number may belong to somebody else by now: its birth tells
-    started = json.loads(record.read_text())["parts"]
-    alive = {name: pid for name, (pid, birth) in started.items() if birth and _birth(pid) == birth}
-    for kind, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
-        for pid in alive.values():
-            with suppress(ProcessLookupError):
-                os.killpg(pid, kind)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and any(map(_group_lives, alive.values())):
-            time.sleep(0.1)
-    record.unlink(missing_ok=True)
-    return sorted(alive)
+    return Parts(folder / "home").stop()
 
 
 @contextmanager
-def running(folder: Path, migration: subprocess.Popen[bytes] | None = None) -> Iterator[Airflow]:
-    """Airflow for the length of a `with` block; stopped at its end, however that comes."""
+def running(
+    folder: Path, migration: subprocess.Popen[bytes] | None = None, setup: Setup | None = None
+) -> Iterator[Airflow]:
+    """Airflow for the length of a `with` block, stopped at its end, however that comes.
+
+    One that runs there already is used as it is, and goes on running.
+    """
+    parts = Parts(folder / "home")
+    if "api-server" in parts.alive():
+        yield Airflow(folder.absolute(), parts.settings("api-server")["AIRFLOW__API__BASE_URL"])
+        return
     try:
-        yield start(folder, migration)
+        yield start(folder, migration, setup)
     finally:
-        stop(folder)
+        parts.stop()
 
 
-def _begin(
-    folder: Path, name: str, command: list[str], settings: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    with _log(folder, name).open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - a fixed command
-            [sys.executable, "-m", "airflow", *command],
-            env=settings,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _airflow(*command: str) -> list[str]:
+    return [sys.executable, "-m", "airflow", *command]
 
 
-def _wait_until_healthy(airflow: Airflow, processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    end = time.monotonic() + _HEALTHY_SECONDS
-    while time.monotonic() < end:
-        for name, process in processes.items():
-            if process.poll() is not None:
-                raise RuntimeError(
-                    f"Airflow's {name} ended with {process.returncode}, "
-                    f"see {_log(airflow.folder, name)}"
-                )
-        with suppress(httpx.HTTPError, ValueError):
-            health = httpx.get(f"{airflow.url}/api/v2/monitor/health", timeout=5).json()
-            parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-            if all(health[part]["status"] == "healthy" for part in parts):
-                return
-        time.sleep(0.3)
-    raise RuntimeError(
-        f"Airflow did not become healthy in {_HEALTHY_SECONDS} s, see {airflow.folder / 'home'}"
-    )
+def _is_healthy(airflow: Airflow) -> bool:
+    with suppress(httpx.HTTPError, ValueError):
+        health = httpx.get(f"{airflow.url}/api/v2/monitor/health", timeout=5).json()
+        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return all(health[part]["status"] == "healthy" for part in parts)
+    return False
 
 
 def _connection(extra: dict[str, str]) -> str:
     return json.dumps({"conn_type": "backbeat", "extra": extra})
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _birth(pid: int) -> str:
-    """When a process began, empty where there is none."""
-    command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-
-
-def _group_lives(pid: int) -> bool:
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _log(folder: Path, name: str) -> Path:
-    return folder / "home" / f"{name}.log"
-
-
-def _record(folder: Path) -> Path:
-    return folder / "home" / "parts.json"
-
-
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """`up DIR` or `down DIR`."""
-    match arguments:
-        case ["up", folder]:
-            airflow = start(Path(folder))
-            print(f"Airflow is at {airflow.url}, user {USER}, password in {airflow.passwords}")
-        case ["down", folder]:
-            print(f"stopped: {', '.join(stop(Path(folder))) or 'nothing was running'}")
-        case _:
-            print(__doc__)
-            return 2
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["up", "down"])
+    parser.add_argument("folder", type=Path)
+    add_platform_options(parser)
+    parser.add_argument("--migrated", action="store_true", help="the database has its tables")
+    parser.add_argument("--broker", default="", help="Celery's broker: run two Celery workers")
+    parser.add_argument("--schedulers", type=int, default=1)
+    given = parser.parse_args()
+    if given.what == "down":
+        print(f"stopped: {', '.join(stop(given.folder)) or 'nothing was running'}")
+        return 0
+    setup = Setup(
+        platform=platform_settings(given),
+        database=given.database,
+        migrated=given.migrated,
+        broker=given.broker,
+        schedulers=given.schedulers,
+    )
+    airflow = start(given.folder, setup=setup)
+    print(f"Airflow is at {airflow.url}, user {USER}, password in {airflow.passwords}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

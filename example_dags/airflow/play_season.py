@@ -2,16 +2,13 @@
 
 Starts Airflow's four parts, lands each night's data, triggers `nightly_retraining` for it, lets the
 reviewers vote where a sign-off waits, kills the worker on the night that is there for it, and ends
-with the season's table. DIR (default `.demo/airflow`) is wiped first unless `--keep` is given.
+with the season's table. DIR (default `.demo/airflow`) is wiped first unless `--keep` is given; an
+Airflow that runs in it already is used as it is.
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -19,22 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from parts import USER, Airflow, prepare, running
-from rich.console import Console
+from parts import USER, Airflow, Setup, prepare, running
 
-from backbeat import Platform, embedded
-from backbeat.runner import tick
+from backbeat import Platform
+from backbeat.errors import RetryableError
 from flights.landing import land_night
+from flights.patience import patiently
+from flights.play import NIGHT_SECONDS, Player, console
 from flights.reviewers import vote_open
-from flights.season import SEASON, STORY, Night
-from flights.table import ledger_rows, print_table, unexpected
-from flights.worker_fault import kill_while_scoring
+from flights.season import Night
 
 DAG = "nightly_retraining"
-NIGHT_SECONDS = 600
 _SHOWN = {"success": "green", "failed": "red", "upstream_failed": "red", "up_for_retry": "yellow"}
 _ENDED = frozenset({"success", "failed"})
-console = Console(highlight=False)
 
 
 class Nights:
@@ -90,21 +84,17 @@ class Nights:
         raise TimeoutError(f"the run {run} did not end within {seconds:.0f} s")
 
     def _get(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._client.get(path).raise_for_status().json()
-        return found
+        def ask() -> dict[str, Any]:
+            found: dict[str, Any] = self._client.get(path).raise_for_status().json()
+            return found
+
+        return patiently(ask, on=httpx.HTTPError)
 
 
-def play_night(night: Night, nights: Nights, platform: Platform) -> float:
-    """Play one night and tell about it; returns its seconds."""
-    console.print(f"\n[bold]{night.day}[/bold]  {STORY[night.story]}. {night.note}")
-    if night.fault is not None:
-        console.print(f"  [yellow]{night.fault.label}[/yellow]")
-    land_night(platform.store.locate("landing").parent, night)
+def play_night(night: Night, nights: Nights, platform: Platform) -> None:
+    """Play one night and tell about it."""
     started = time.monotonic()
     run = nights.trigger(night.day)
-    killer = threading.Thread(target=_kill, args=(platform, night.day), daemon=True)
-    if night.kills_worker:
-        killer.start()
     seen: dict[str, tuple[str, int]] = {}
     for tasks in nights.follow(run):
         for name, task in tasks.items():
@@ -113,10 +103,8 @@ def play_night(night: Night, nights: Nights, platform: Platform) -> float:
                 seen[name] = now
                 _tell(name, task, time.monotonic() - started)
         if "deferred" in {state for state, _ in seen.values()}:
-            for request in vote_open(platform):
+            for request in patiently(lambda: vote_open(platform), on=RetryableError):
                 console.print(f"  the reviewers have signed {request}")
-    tick(platform)
-    return time.monotonic() - started
 
 
 def _tell(name: str, task: dict[str, Any], seconds: float) -> None:
@@ -129,54 +117,22 @@ def _tell(name: str, task: dict[str, Any], seconds: float) -> None:
     console.print(f"  {seconds:5.1f} s  {name:<10} [{color}]{state}[/{color}]{again}{took}")
 
 
-def _kill(platform: Platform, night: date) -> None:
-    pid = kill_while_scoring(platform, night, timeout=NIGHT_SECONDS)
-    console.print(f"  [red]the worker (process {pid}) was killed in the middle of scoring[/red]")
-
-
 def main() -> int:
     """Play the season; 0 where every night ended as the season expects."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(".demo/airflow"))
-    parser.add_argument("--keep", action="store_true", help="go on in the folder as it is")
-    arguments = parser.parse_args()
-    folder: Path = arguments.folder.absolute()
-    if folder.exists() and not arguments.keep:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    # a polite kill must stop Airflow's parts too
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    began = time.monotonic()
-    platform = embedded(folder)
-    seconds: dict[str, float] = {}
-    console.print(f"Starting Airflow in {folder / 'home'} (about a minute)")
-    migration = prepare(folder)
-    land_night(
-        platform.store.locate("landing").parent, SEASON[0]
-    )  # while Airflow makes its database
-    with running(folder, migration) as airflow:
+    player = Player.from_arguments("Airflow")
+    platform = player.platform()
+    setup = Setup(platform=player.settings, database=player.database, retries=player.retries)
+    console.print(f"Starting Airflow in {player.folder / 'home'} (about a minute)")
+    migration = prepare(player.folder, setup)
+    # while Airflow makes its database
+    land_night(platform.store, player.nights[0])
+    with running(player.folder, migration, setup) as airflow:
         console.print(f"Airflow is at {airflow.url}, user {USER}, password in {airflow.passwords}")
         nights = Nights(airflow)
         nights.wait_for_dag()
-        console.print(f"ready after {time.monotonic() - began:.0f} s")
-        for night in SEASON:
-            seconds[night.day.isoformat()] = play_night(night, nights, platform)
-    rows = ledger_rows(platform, seconds=seconds)
-    console.print()
-    print_table(rows, title=f"The season on Airflow, {time.monotonic() - began:.0f} s")
-    console.print(
-        f"\nWhere to look next:\n"
-        f"  ledger    backbeat runs list --folder {folder}\n"
-        f"  sign-offs backbeat signoff list --folder {folder}\n"
-        f"  MLflow    mlflow server --backend-store-uri sqlite:///{folder / 'mlflow.db'}\n"
-        f"  reports   {folder / 'store' / 'reports'}\n"
-        f"  Airflow   python {Path(__file__).with_name('parts.py')} up {folder}"
-    )
-    wrong = unexpected(rows)
-    for sentence in wrong:
-        console.print(f"[red]not as expected:[/red] {sentence}")
-    return 1 if wrong else 0
+        console.print(f"ready after {player.seconds():.0f} s")
+        seconds = player.play(platform, lambda night: play_night(night, nights, platform))
+    return player.tell(platform, seconds, program=Path(__file__).with_name("parts.py"))
 
 
 if __name__ == "__main__":

@@ -8,38 +8,31 @@ there for it and lets the daemon retry, and ends with the season's table. DIR (d
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
-import signal
 import sys
-import threading
 import time
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient
-from parts import HOST, Dagster, environment, running
-from rich.console import Console
+from parts import HOST, Dagster, Setup, environment, running
 
-from backbeat import Platform, embedded
-from backbeat.runner import tick
-from flights.landing import land_night
+from backbeat import Platform
+from backbeat.errors import RetryableError
+from flights.patience import patiently
+from flights.play import NIGHT_SECONDS, Player, console
 from flights.reviewers import vote_open
-from flights.season import SEASON, STORY, Night
-from flights.table import ledger_rows, print_table, unexpected
-from flights.worker_fault import kill_while_scoring
+from flights.season import Night
 
 JOB = "flights_lifecycle"
-NIGHT_SECONDS = 600
 _SHOWN = {
     dg.DagsterEventType.ASSET_MATERIALIZATION: "[green]materialized[/green]",
     dg.DagsterEventType.STEP_FAILURE: "[red]failed[/red]",
     dg.DagsterEventType.STEP_UP_FOR_RETRY: "[yellow]up for retry[/yellow]",
     dg.DagsterEventType.ASSET_CHECK_EVALUATION: "",
 }
-console = Console(highlight=False)
 
 
 class Nights:
@@ -71,9 +64,11 @@ class Nights:
             runs = self._runs(night)
             for run in reversed(runs):
                 self._tell(run, time.monotonic() - began)
-            for request in vote_open(self._platform):
-                console.print(f"  the reviewers have signed {request}")
-            if self._is_over(runs):
+            # people take longer than the run that asks them
+            if all(run.is_finished for run in runs):
+                for request in patiently(lambda: vote_open(self._platform), on=RetryableError):
+                    console.print(f"  the reviewers have signed {request}")
+            if patiently(partial(self._is_over, runs), on=RetryableError):
                 return
             time.sleep(0.5)
         raise TimeoutError(f"the night {night} did not end within {seconds:.0f} s")
@@ -118,64 +113,25 @@ class Nights:
             console.print(f"  {seconds:5.1f} s  {name.rpartition('/')[2]:<20} {said}")
 
 
-def play_night(night: Night, nights: Nights, platform: Platform) -> float:
-    """Play one night and tell about it; returns its seconds."""
-    console.print(f"\n[bold]{night.day}[/bold]  {STORY[night.story]}. {night.note}")
-    if night.fault is not None:
-        console.print(f"  [yellow]injected:[/yellow] {night.fault.label}")
-    land_night(platform.store.locate("landing").parent, night)
-    started = time.monotonic()
+def play_night(night: Night, nights: Nights) -> None:
+    """Play one night and tell about it."""
     nights.launch(night.day)
-    if night.kills_worker:
-        threading.Thread(target=_kill, args=(platform, night.day), daemon=True).start()
     nights.follow(night.day)
-    tick(platform)
-    return time.monotonic() - started
-
-
-def _kill(platform: Platform, night: date) -> None:
-    pid = kill_while_scoring(platform, night, timeout=NIGHT_SECONDS)
-    console.print(f"  [red]the worker (process {pid}) was killed in the middle of scoring[/red]")
 
 
 def main() -> int:
     """Play the season; 0 where every night ended as the season expects."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(".demo/dagster"))
-    parser.add_argument("--keep", action="store_true", help="go on in the folder as it is")
-    arguments = parser.parse_args()
-    folder: Path = arguments.folder.absolute()
-    if folder.exists() and not arguments.keep:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    # a polite kill must stop Dagster's parts too
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    began = time.monotonic()
-    platform = embedded(folder)
-    seconds: dict[str, float] = {}
-    console.print(f"Starting Dagster in {folder / 'home'}")
-    with running(folder) as dagster:
-        os.environ["DAGSTER_HOME"] = environment(folder)["DAGSTER_HOME"]
-        console.print(f"Dagster is at {dagster.url}, after {time.monotonic() - began:.0f} s")
+    player = Player.from_arguments("Dagster")
+    platform = player.platform()
+    setup = Setup(platform=player.settings, database=player.database, retries=player.retries)
+    console.print(f"Starting Dagster in {player.folder / 'home'}")
+    with running(player.folder, setup) as dagster:
+        # this process reads the event log of the same instance
+        os.environ.update(environment(player.folder, setup))
+        console.print(f"Dagster is at {dagster.url}, after {player.seconds():.0f} s")
         nights = Nights(dagster, platform)
-        for night in SEASON:
-            seconds[night.day.isoformat()] = play_night(night, nights, platform)
-    rows = ledger_rows(platform, seconds=seconds)
-    console.print()
-    print_table(rows, title=f"The season on Dagster, {time.monotonic() - began:.0f} s")
-    console.print(
-        f"\nWhere to look next:\n"
-        f"  ledger    backbeat runs list --folder {folder}\n"
-        f"  sign-offs backbeat signoff list --folder {folder}\n"
-        f"  MLflow    mlflow server --backend-store-uri sqlite:///{folder / 'mlflow.db'}\n"
-        f"  reports   {folder / 'store' / 'reports'}\n"
-        f"  Dagster   python {Path(__file__).with_name('parts.py')} up {folder}"
-    )
-    wrong = unexpected(rows)
-    for sentence in wrong:
-        console.print(f"[red]not as expected:[/red] {sentence}")
-    return 1 if wrong else 0
+        seconds = player.play(platform, lambda night: play_night(night, nights))
+    return player.tell(platform, seconds, program=Path(__file__).with_name("parts.py"))
 
 
 if __name__ == "__main__":

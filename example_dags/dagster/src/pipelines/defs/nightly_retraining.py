@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
 
 from dagster_backbeat import BackbeatResource, Training, model_lifecycle
@@ -11,6 +13,32 @@ from flights.windows import compared, drifting, tomorrow, trained
 NIGHT = "{{ partition_key }}"
 NIGHTS = dg.DailyPartitionsDefinition("2013-01-01", end_date="2014-01-01")
 
+# whoever has a bucket, a PostgreSQL or an MLflow server names it in the environment
+SERVICES = {
+    name: dg.EnvVar(f"BACKBEAT_{name.upper()}")
+    for name in ("store", "ledger", "tracking_uri")
+    if os.environ.get(f"BACKBEAT_{name.upper()}")
+}
+
+# a night needs the libraries once: in its one process, or in the one that its steps are forked from
+ONE_PROCESS = dg.in_process_executor
+EACH_STEP_APART = dg.multiprocess_executor.configured(
+    {
+        "start_method": {
+            "forkserver": {
+                "preload_modules": [
+                    "dagster",
+                    "great_expectations",
+                    "mlflow.sklearn",
+                    "pyarrow.dataset",
+                    "sklearn.ensemble",
+                    "skops.io",
+                ]
+            }
+        }
+    }
+)
+
 # the data platform lands the files; Dagster only knows of them
 landed = dg.AssetSpec(["flights", "landed"], partitions_def=NIGHTS, group_name="flights")
 
@@ -18,7 +46,7 @@ defs = dg.Definitions.merge(
     dg.Definitions(assets=[landed]),
     model_lifecycle(
         model=settings.MODEL,
-        backbeat=BackbeatResource(folder=dg.EnvVar("BACKBEAT_FOLDER")),
+        backbeat=BackbeatResource(folder=dg.EnvVar("BACKBEAT_FOLDER"), **SERVICES),
         partitions_def=NIGHTS,
         landed="flights/landed",
         data=tomorrow(NIGHT),
@@ -45,8 +73,7 @@ defs = dg.Definitions.merge(
         scores=f"scores/{settings.MODEL}/{{{{ add_days(partition_key, 1) }}}}",
         features=settings.FEATURES,
         shard_rows=settings.SHARD_ROWS,
-        # one process a night: the libraries are imported once
-        executor=dg.in_process_executor,
+        executor=EACH_STEP_APART if os.environ.get("FLIGHTS_MULTIPROCESS") else ONE_PROCESS,
         sensor_seconds=3,
     ),
 )
