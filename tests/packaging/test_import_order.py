@@ -15,16 +15,17 @@ ORDER = (
     {"ports"},
     {"step", "platform"},
     {"kinds"},
-    {"audit", "telemetry", "policy"},
-    {"data", "ledger", "registry"},
+    {"audit", "telemetry", "policy", "retries"},
+    {"data", "contract", "ledger", "registry"},
     {"quality", "drift", "inference", "training", "signoff", "lineage", "promotion"},
     {"runner"},
     {"steps"},
     {"wiring"},
+    {"service"},
     {"testing"},
     {"cli"},
 )
-DECLARED = {("promotion", "signoff"), ("training", "inference")}
+DECLARED = {("contract", "data"), ("promotion", "signoff"), ("training", "inference")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 FILES = sorted(CORE.rglob("*.py"))
 
