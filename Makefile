@@ -7,8 +7,8 @@ UV := $(shell command -v uv || echo .venv-uv/bin/uv)
 LOCAL := -e . -e example_dags/flights
 PYTEST := -m pytest -q
 
-.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-matrix check format \
-        up down bench-step bench-import requirements schemas clean
+.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix check format \
+        up down bench-step bench-import bench-ledger bench-retry chaos requirements schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,16 +21,20 @@ demo-dagster: .venv-dagster/.ready ## the same season on Dagster
 	.venv-dagster/bin/python example_dags/dagster/play_season.py
 	.venv-dagster/bin/python -m flights.played .demo/dagster
 
-test: test-core test-airflow test-dagster ## every test; plays the demos' seasons if they have not been
+test: test-core ## every test; plays the demos' seasons if they have not been
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-airflow test-dagster
 
-test-core: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready
-	.venv-core/bin/python $(PYTEST) -n 2 --dist loadfile tests/core tests/packaging tests/contract
+test-core: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready .venv-dev/.ready
+	.venv-core/bin/python $(PYTEST) -n 2 --dist loadfile tests/core tests/upgrade tests/packaging tests/contract
 
 test-airflow: .venv-airflow/.ready
 	.venv-airflow/bin/python $(PYTEST) tests/airflow
 
 test-dagster: .venv-dagster/.ready
 	.venv-dagster/bin/python $(PYTEST) tests/dagster
+
+test-e2e: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## both orchestrators on PostgreSQL, Celery, MLflow and S3
+	.venv-core/bin/python $(PYTEST) tests/e2e
 
 test-matrix: .venv-airflow/.ready .venv-airflow-3.1/.ready .venv-airflow-3.2/.ready ## Airflow 3.1.6, 3.2 and 3.3
 	for env in airflow-3.1 airflow-3.2 airflow; do .venv-$$env/bin/python $(PYTEST) tests/airflow; done
@@ -58,6 +62,15 @@ bench-step: .venv-core/.ready ## what the door adds to a step that does nothing
 bench-import: .venv-airflow/.ready ## what the provider adds to Airflow's own import
 	.venv-airflow/bin/python benchmarks/bench_import.py
 
+bench-ledger: .venv-core/.ready ## claims and finishes a second beside bare commits, SQLite and PostgreSQL
+	.venv-core/bin/python benchmarks/bench_ledger.py
+
+bench-retry: .venv-core/.ready ## a retry storm of 200 clients, simulated on loopback
+	.venv-core/bin/python benchmarks/bench_retry.py
+
+chaos: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## seasons under SIGKILL, on both orchestrators and both databases
+	.venv-core/bin/python tests/chaos/chaos.py $(CHAOS)
+
 schemas: .venv-core/.ready ## the steps' JSON Schemas under docs/schemas
 	.venv-core/bin/python docs/write_schemas.py
 
@@ -67,9 +80,11 @@ requirements: $(UV) ## pin every environment anew
 	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; done
 	cd requirements && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 \
 	  airflow-3.1.in -c airflow-3.1-pins.txt -o airflow-3.1.txt
+	cd docker/mlflow && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.12 \
+	  requirements.in -o requirements.txt
 
 clean: ## remove environments, demos and caches
-	rm -rf .venv-* .demo .up .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf .venv-* .demo .up .chaos .pytest_cache .mypy_cache .ruff_cache dist
 
 .venv-uv/bin/uv:
 	$(PYTHON) -m venv .venv-uv
