@@ -120,7 +120,6 @@ class Game:
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **QUICK},
                 cwd=ROOT,
                 start_new_session=True,
             )
@@ -217,6 +216,7 @@ def main() -> int:
     parser.add_argument("--nights", nargs="*", default=[])
     parser.add_argument("--folder", type=Path, default=ROOT / ".chaos")
     given = parser.parse_args()
+    os.environ.update(QUICK)  # of this process too: it is the one that starts killed parts again
     references = {name: reference_of(name, given.nights) for name in given.on}
     games = []
     for orchestrator in given.on:
