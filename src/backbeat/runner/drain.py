@@ -46,24 +46,31 @@ class _Drain:
         return ended
 
     def _run(self) -> None:
-        while platforms := self._take():
-            for platform in platforms:
-                try:
-                    platform.ledger.drain(platform.sinks, limit=_LIMIT)
-                except BackbeatError as error:
-                    _log.warning("the outbox was not drained, `backbeat tick` will: %s", error)
-                except Exception:
-                    _log.exception("the outbox was not drained, `backbeat tick` will")
+        try:
+            while platforms := self._take():
+                for platform in platforms:
+                    _drain_one(platform)
+                with self._change:
+                    self._change.wait_for(lambda: self._hurried, _PAUSE_SECONDS)
+        finally:
             with self._change:
-                self._change.wait_for(lambda: self._hurried, _PAUSE_SECONDS)
+                if self._running is threading.current_thread():
+                    self._running = None
+                self._change.notify_all()
 
     def _take(self) -> list[Platform]:
         with self._change:
             platforms, self._wanted = self._wanted, []
             if not platforms:
-                self._running = None
-                self._change.notify_all()
+                self._running = None  # under the lock: who comes next starts another
             return platforms
+
+
+def _drain_one(platform: Platform) -> None:
+    try:
+        platform.ledger.drain(platform.sinks, limit=_LIMIT)
+    except BackbeatError as error:
+        _log.warning("the outbox was not drained, `backbeat tick` will: %s", error)
 
 
 def drain_soon(platform: Platform) -> None:
