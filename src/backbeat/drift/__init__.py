@@ -10,14 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backbeat.drift.decision import ColumnDrift, Decision, decide
+    from backbeat.drift.decision import decide
+    from backbeat.drift.past import PastBatch
     from backbeat.drift.profile import Profile, build_profile
     from backbeat.drift.report import report_html, report_markdown
+    from backbeat.drift.rules import Rules
+    from backbeat.drift.verdict import ColumnDrift, Decision
 
 __all__ = [
     "ColumnDrift",
     "Decision",
+    "PastBatch",
     "Profile",
+    "Rules",
     "build_profile",
     "decide",
     "report_html",
@@ -25,10 +30,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ColumnDrift": "backbeat.drift.decision",
-    "Decision": "backbeat.drift.decision",
+    "ColumnDrift": "backbeat.drift.verdict",
+    "Decision": "backbeat.drift.verdict",
     "decide": "backbeat.drift.decision",
+    "PastBatch": "backbeat.drift.past",
     "Profile": "backbeat.drift.profile",
+    "Rules": "backbeat.drift.rules",
     "build_profile": "backbeat.drift.profile",
     "report_html": "backbeat.drift.report",
     "report_markdown": "backbeat.drift.report",

@@ -2,140 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
 
 from backbeat.drift._bins import Bin
 from backbeat.drift._evidence import Evidence, gather
 from backbeat.drift.profile import Profile
+from backbeat.drift.verdict import GRAVEST, Check, ColumnDrift, Decision, DriftVerdict, MovedBin
 from backbeat.errors import InvalidStep
 
-__all__ = ["ColumnDrift", "Decision", "MovedBin", "decide"]
+__all__ = ["benjamini_hochberg", "decide"]
 
-DriftVerdict = Literal["stable", "drifted", "broken", "insufficient_data"]
-Check = Literal["schema", "missing", "range", "distribution", "power", "none"]
-
-_GRAVEST: tuple[DriftVerdict, ...] = ("broken", "drifted", "insufficient_data", "stable")
 _MOVED_SHOWN = 3
 _CERTAIN = 1e-9
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class MovedBin(_Frozen):
-    """A range or category whose share changed.
-
-    Args:
-        label: The range or category as people read it.
-        low: Values are greater than this; None for a category or an open range.
-        high: Values are at most this; None likewise.
-        category: The category, None for a range and for the rest of the categories.
-        reference: Share of the reference's values, 0 to 1.
-        current: Share of the current values, 0 to 1.
-    """
-
-    label: str
-    low: float | None
-    high: float | None
-    category: str | None
-    reference: float
-    current: float
-
-
-class ColumnDrift(_Frozen):
-    """What was found in one column.
-
-    Args:
-        name: The column.
-        family: What its values are (`number`, `category`, ...).
-        verdict: The column's own verdict.
-        fired: The check that gave the verdict.
-        reason: The same as a sentence, with the thresholds.
-        measure: `ks` or `chi2`, None where the values could not be compared.
-        effect: Kolmogorov-Smirnov's D, or the chi-square effect, 0 to 1.
-        p: p-value of the comparison of values.
-        p_adjusted: p after Benjamini-Hochberg; None where the column was not tested.
-        smallest_effect: The smallest effect this number of rows could have shown.
-        reference_missing: Share of the reference's rows that are null or NaN.
-        current_missing: Share of the current rows that are.
-        psi: Population stability index, for display only.
-        moved: The bins that moved most, at most three.
-        rank: 1 for the column to look at first.
-        importance: The weight that effects are ranked by.
-    """
-
-    name: str
-    family: str
-    verdict: DriftVerdict
-    fired: Check
-    reason: str
-    measure: str | None = None
-    effect: float | None = None
-    p: float | None = None
-    p_adjusted: float | None = None
-    smallest_effect: float | None = None
-    reference_missing: float = 0.0
-    current_missing: float = 0.0
-    psi: float | None = None
-    moved: tuple[MovedBin, ...] = ()
-    rank: int = 0
-    importance: float = 1.0
-
-
-class Decision(_Frozen):
-    """The verdict on a batch, with everything it rests on.
-
-    Args:
-        verdict: The gravest verdict of any column: broken, drifted, insufficient_data, stable.
-        calibrated: Whether the thresholds come from the columns' own history.
-        q: Level of the Benjamini-Hochberg procedure.
-        effect_floor: An effect below this is no drift, however certain.
-        smallest_effect: The effect that a batch must be large enough to show.
-        power: The probability with which it must show it.
-        reference_rows: Rows of the reference.
-        current_rows: Rows of the batch.
-        columns: All columns, the one to look at first at the front.
-    """
-
-    verdict: DriftVerdict
-    calibrated: bool = False
-    q: float
-    effect_floor: float
-    smallest_effect: float
-    power: float
-    reference_rows: int
-    current_rows: int
-    columns: tuple[ColumnDrift, ...]
-
-    @property
-    def sentence(self) -> str:
-        """The verdict for people, in one sentence."""
-        found = Counter(column.verdict for column in self.columns)
-        total = f"{len(self.columns)} column{'s' if len(self.columns) != 1 else ''}"
-        if not self.current_rows:
-            return "The batch is empty, so there is nothing to judge."
-        if self.verdict == "stable":
-            return f"No drift in {total}: the batch looks like the reference."
-        parts = [
-            f"{found[verdict]} of {total} {_SAID[verdict][found[verdict] != 1]}"
-            for verdict in _GRAVEST[:3]
-            if found[verdict]
-        ]
-        first = self.columns[0]
-        return f"{'; '.join(parts)}. Look at {first.name} first: {first.reason}."
-
-
-_SAID: dict[str, tuple[str, str]] = {
-    "broken": ("is broken", "are broken"),
-    "drifted": ("drifted", "drifted"),
-    "insufficient_data": ("has too little data to tell", "have too little data to tell"),
-}
 
 
 def decide(
@@ -195,7 +74,7 @@ def decide(
     if not current.rows:
         verdicts.add("insufficient_data")
     return Decision(
-        verdict=next((verdict for verdict in _GRAVEST if verdict in verdicts), "stable"),
+        verdict=next((verdict for verdict in GRAVEST if verdict in verdicts), "stable"),
         q=q,
         effect_floor=effect_floor,
         smallest_effect=wanted,
@@ -232,7 +111,7 @@ def _check_parameters(**values: float) -> None:
 
 def _urgency(column: ColumnDrift) -> tuple[int, float, str]:
     return (
-        _GRAVEST.index(column.verdict),
+        GRAVEST.index(column.verdict),
         -(column.effect or 0.0) * column.importance,
         column.name,
     )
