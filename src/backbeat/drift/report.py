@@ -7,8 +7,8 @@ from html import escape
 from importlib.resources import files
 
 from backbeat.drift._charts import chart
-from backbeat.drift.decision import ColumnDrift, Decision
 from backbeat.drift.profile import Profile
+from backbeat.drift.verdict import ColumnDrift, Decision
 
 __all__ = ["report_html", "report_markdown"]
 
