@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from backbeat.errors import BackbeatError
 from backbeat.ports import RunRecord
@@ -127,8 +128,9 @@ class Killer:
         while time.monotonic() < end and player.poll() is None:
             for record in self._claimed():
                 pid = _pid_of(record)
-                with suppress(ProcessLookupError):
-                    if pid is not None:
+                if pid is not None and _lives(pid):
+                    self._seen.add((record.key, record.token))
+                    with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         self._note("worker", record.kind, None)
                         return
@@ -176,3 +178,10 @@ def _pid_of(record: RunRecord) -> int | None:
     if record.owner is None:
         return None
     return int(record.owner.rsplit("/", 2)[1])
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process can still be killed: one that waits to be reaped is dead."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
