@@ -8,7 +8,7 @@ LOCAL := -e . -e example_dags/flights
 PYTEST := -m pytest -q
 
 .PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix check format \
-        up down bench-step bench-import bench-ledger bench-retry chaos requirements schemas clean
+        up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth chaos requirements schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,12 @@ bench-ledger: .venv-core/.ready ## claims and finishes a second beside bare comm
 bench-retry: .venv-core/.ready ## a retry storm of 200 clients, simulated on loopback
 	.venv-core/bin/python benchmarks/bench_retry.py
 
+bench-drift: .venv-core/.ready ## profiles and verdicts beside Evidently, whylogs and the bare scan
+	.venv-core/bin/python benchmarks/bench_drift.py
+
+bench-drift-truth: .venv-core/.ready ## false alarms and faults found, on made-up data and on a year of flights
+	.venv-core/bin/python benchmarks/bench_drift_truth.py
+
 chaos: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## seasons under SIGKILL, on both orchestrators and both databases
 	.venv-core/bin/python tests/chaos/chaos.py $(CHAOS)
 
@@ -80,6 +86,8 @@ requirements: $(UV) ## pin every environment anew
 	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; done
 	cd requirements && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 \
 	  airflow-3.1.in -c airflow-3.1-pins.txt -o airflow-3.1.txt
+	cd benchmarks/peers && for name in evidently whylogs; do \
+	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; done
 	cd docker/mlflow && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.12 \
 	  requirements.in -o requirements.txt
 
