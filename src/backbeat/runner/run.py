@@ -29,7 +29,7 @@ from backbeat.runner.drain import drain_soon
 from backbeat.runner.finish import finish_surely
 from backbeat.runner.lease import LEASE_SECONDS, Heartbeat
 from backbeat.step import Blocked, Done, Outcome, Replay, Step, Waiting, outcome_from_json
-from backbeat.telemetry import redact, step_span
+from backbeat.telemetry import record_outcome, redact, step_span
 
 __all__ = ["run_step", "work_key"]
 
@@ -78,6 +78,7 @@ def run_step(
         return outcome_from_json(granted.outcome)
     context.key = claim.key
     outcome = _perform(step, claim, granted.token, context, platform)
+    record_outcome(step.kind, run, outcome)
     drain_soon(platform)
     return outcome
 
