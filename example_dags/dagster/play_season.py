@@ -82,9 +82,10 @@ class Nights:
         return (
             all(run.is_finished for run in runs)
             and all(
-                run.run_id in continued
+                # Dagster says that it will not retry, a moment after it says that the run failed
+                run.run_id in continued or run.tags.get("dagster/will_retry") == "false"
                 for run in runs
-                if run.tags.get("dagster/will_retry") == "true"
+                if run.status is dg.DagsterRunStatus.FAILURE
             )
             and not self._platform.ledger.runs(state="waiting")
         )

@@ -28,7 +28,7 @@ from flights.worker_fault import kill_while_scoring
 
 __all__ = ["NIGHT_SECONDS", "Player", "console"]
 
-NIGHT_SECONDS = 600
+NIGHT_SECONDS = 1800
 console = Console(highlight=False)
 
 
