@@ -26,7 +26,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -291,7 +291,8 @@ def main() -> None:
             name: url.replace("/postgres?", f"/{name}?") for name in ("small", "large", "bare")
         }
         for name in ("small", "large"):
-            migrate(PostgresDatabase(named[name]))
+            with closing(PostgresDatabase(named[name])) as database:
+                migrate(database)
         with psycopg.connect(named["bare"]) as connection:
             connection.execute("CREATE TABLE small (id BIGSERIAL PRIMARY KEY, body TEXT)")
         files = {name: str(folder / f"{name}.db") for name in ("small", "large", "bare")}

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Dialect
 
-from backbeat.ledger.prepared import Prepared
+from backbeat.ledger.prepared import Arrange, Prepared, tuple_of
 
 __all__ = ["Statements", "combined"]
 
@@ -21,34 +21,43 @@ Statements = Sequence[tuple[Prepared, Mapping[str, Any]]]
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _VALUES = re.compile(r" VALUES \((.*)\)( ON CONFLICT DO NOTHING)?$", re.DOTALL)
-_texts: dict[tuple[int, ...], str] = {}
+_combined: dict[tuple[int, ...], tuple[str, list[Arrange]]] = {}
 
 
-def combined(tx: Connection, statements: Statements) -> tuple[str, dict[str, Any]]:
+def combined(dialect: Dialect, statements: Statements) -> tuple[str, list[Any]]:
     """One statement that performs the first, and the others where the first changed a row.
 
     Args:
-        tx: Whose dialect is written.
+        dialect: PostgreSQL's.
         statements: An insert or update that decides, then inserts and updates that depend on it.
 
     Returns:
-        SQL whose one row says how many rows the first has changed, and its parameters.
+        SQL whose one row says how many rows the first has changed, and its parameters $1, $2, ...
     """
-    shape = tuple(id(statement) for statement, _ in statements)
-    found = _texts.get(shape)
+    shape = tuple([id(statement) for statement, _ in statements])
+    found = _combined.get(shape)
     if found is None:
-        parts = [_part(number, one.text(tx)) for number, (one, _) in enumerate(statements)]
-        found = f"WITH {', '.join(parts)} SELECT count(*) FROM s0"  # noqa: S608 - our own SQL
-        _texts[shape] = found
-    return found, {
-        f"s{number}_{name}": value
-        for number, (_, parameters) in enumerate(statements)
-        for name, value in parameters.items()
-    }
+        found = _combined[shape] = _combine([one.text(dialect) for one, _ in statements])
+    text, picks = found
+    values: list[Any] = []
+    for pick, (_, parameters) in zip(picks, statements, strict=True):
+        values += pick(parameters)
+    return text, values
+
+
+def _combine(texts: Sequence[str]) -> tuple[str, list[Arrange]]:
+    parts, picks, before = [], [], 0
+    for number, text in enumerate(texts):
+        names = list(dict.fromkeys(_PARAMETER.findall(text)))
+        places = {name: f"${before + place}" for place, name in enumerate(names, start=1)}
+        placed = _PARAMETER.sub(lambda found, places=places: places[found[1]], text)  # type: ignore[misc]
+        parts.append(_part(number, placed))
+        picks.append(tuple_of(names))
+        before += len(names)
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM s0", picks  # noqa: S608 - our own SQL
 
 
 def _part(number: int, text: str) -> str:
-    text = _PARAMETER.sub(rf"%(s{number}_\1)s", text)
     if number == 0:
         return f"s0 AS ({text} RETURNING 1)"
     if text.startswith("INSERT"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, bindparam, func, insert, literal_column, null, select, update
+from sqlalchemy import bindparam, insert, literal_column, null, select, update
 from sqlalchemy.engine import Connection
 
 from backbeat.audit import seal
@@ -63,17 +63,17 @@ _RECLAIM_RUN = Prepared(
     )
 )
 _PROLONG = Prepared(update(runs).where(_OUR_LEASE).values(lease_until=bindparam("lease_until")))
-_FINISH_RUN = Prepared(
-    update(runs)
-    .where(_OUR_LEASE)
-    .values(
-        state=bindparam("new_state"),
-        outcome=bindparam("outcome"),
-        request_id=func.coalesce(bindparam("request_id", type_=String), runs.c.request_id),
-        owner=null(),
-        lease_until=null(),
-        finished_at=bindparam("finished_at"),
-    )
+_ENDED = {
+    "state": bindparam("new_state"),
+    "outcome": bindparam("outcome"),
+    "owner": null(),
+    "lease_until": null(),
+    "finished_at": bindparam("finished_at"),
+}
+_FINISH_RUN = Prepared(update(runs).where(_OUR_LEASE).values(_ENDED))
+# its own statement, because SQLite rewrites the index of a column that is named, changed or not
+_FINISH_WITH_REQUEST = Prepared(
+    update(runs).where(_OUR_LEASE).values({**_ENDED, "request_id": bindparam("request_id")})
 )
 _INSERT_ATTEMPT = Prepared(
     insert(attempts), columns=("key", "token", "owner", "identity", "started_at")
@@ -198,7 +198,7 @@ class Claims:
         }
         end = {**ours, "ended_at": ended["finished_at"], "ending": ending.state}
         statements = [
-            (_FINISH_RUN, {**ours, **ended}),
+            (_FINISH_RUN if ending.request_id is None else _FINISH_WITH_REQUEST, {**ours, **ended}),
             (_END_ATTEMPT, end),
             *message_statements(ending.messages, at),
             *audit_statements(sealed, at),

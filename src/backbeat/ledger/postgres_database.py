@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from backbeat.errors import BackbeatError, LedgerIncompatible, Refused, StorageFull, Unreachable
 from backbeat.ledger.batch import Statements, combined
+from backbeat.ledger.pooled import PooledDatabase
 
 __all__ = ["POOL_SIZE", "PostgresDatabase"]
 
@@ -27,7 +27,6 @@ _SETTINGS = (
 )
 _CLOCK_SECONDS = 60.0  # between two looks at the server's clock
 _IDLE_SECONDS = 5.0  # after which a pooled connection is tried before it is trusted
-_CROSSED_A_FORK: list[Engine] = []
 _READ_ONLY = "25006"
 _CANCELED = ("57014", "55P03", "40P01", "40001")  # time-outs, deadlock, serialization
 _NO_ROOM = ("53100", "53200", "53400")
@@ -35,7 +34,7 @@ _DENIED = "42501"
 _NO_TABLE = ("42P01", "42703", "3F000")
 
 
-class PostgresDatabase:
+class PostgresDatabase(PooledDatabase):
     """One PostgreSQL database, shared by the threads of a process and safe across forks.
 
     Args:
@@ -46,9 +45,8 @@ class PostgresDatabase:
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = _driver_url(url)
-        self._engine: Engine | None = None
-        self._pid = -1
         # the server's clock at a moment of ours that no setting of a clock moves
         self._clock: tuple[datetime, float] | None = None
 
@@ -70,23 +68,18 @@ class PostgresDatabase:
 
     def batch(self, statements: Statements) -> bool:
         """Perform the first statement, and where it changed a row the others, in one commit."""
-        with self._translated(), self._open().connect() as connection:
-            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            text, parameters = combined(alone, statements)
-            cursor = alone.connection.cursor()
-            cursor.execute(text, parameters)
-            return bool(cursor.fetchone()[0])
+        import psycopg
+
+        engine = self._open()
+        text, values = combined(engine.dialect, statements)
+        with self._translated(), closing(engine.raw_connection()) as connection:
+            row = psycopg.RawCursor(connection.driver_connection).execute(text, values).fetchone()
+            return bool(row[0])
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A short transaction; rows are locked as they are touched."""
         with self._translated(), self._open().connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A view that blocks nobody."""
-        with self._translated(), self._open().connect() as connection:
             yield connection
 
     def announce(self, tx: Connection) -> None:
@@ -105,20 +98,8 @@ class PostgresDatabase:
                     return True
         return False
 
-    def close(self) -> None:
-        """Give the connections back."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-            self._engine = None
-
-    def _open(self) -> Engine:
-        # a connection that crossed a fork is one conversation with two speakers
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                _CROSSED_A_FORK.append(self._engine)
-            self._engine = _engine(self._url)
-            self._pid = os.getpid()
-        return self._engine
+    def _new_engine(self) -> Engine:
+        return _engine(self._url)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -200,6 +181,14 @@ def _engine(url: URL) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
+    def _opened(connection: Any, _record: Any) -> None:
+        connection.autocommit = True  # a statement that stands alone needs no BEGIN and no COMMIT
+
+    @event.listens_for(engine, "begin")  # type: ignore[untyped-decorator]
+    def _begin(connection: Connection) -> None:
+        connection.connection.dbapi_connection.execute("BEGIN", prepare=False)
+
     @event.listens_for(engine, "checkin")  # type: ignore[untyped-decorator]
     def _returned(_connection: Any, record: Any) -> None:
         record.info["returned"] = time.monotonic()
@@ -211,7 +200,6 @@ def _engine(url: URL) -> Engine:
             return  # trying it each time would cost a round trip of every step
         try:
             connection.execute("SELECT 1")
-            connection.rollback()
         except Exception as error:
             raise exc.DisconnectionError("the server has gone since") from error
 

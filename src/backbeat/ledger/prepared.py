@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
 
-__all__ = ["Prepared"]
+__all__ = ["Arrange", "Prepared", "tuple_of"]
+
+Arrange = Callable[[Mapping[str, Any]], Any]
 
 
 class Prepared:
@@ -34,7 +37,7 @@ class Prepared:
         self._columns = columns
         # both dialects know this clause, and Core has no word for it that both know
         self._suffix = " ON CONFLICT DO NOTHING" if keep_existing else ""
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        self._compiled: dict[str, tuple[str, Arrange]] = {}
 
     def __call__(self, tx: Connection, parameters: Mapping[str, Any]) -> int:
         """Execute with parameters by name; returns how many rows were changed."""
@@ -48,25 +51,32 @@ class Prepared:
             return None
         return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
-    def text(self, tx: Connection) -> str:
-        """Its SQL in the dialect of a connection."""
-        return self._text(tx)[0]
+    def bound(self, dialect: Dialect, parameters: Mapping[str, Any]) -> tuple[str, Any]:
+        """Its SQL in a dialect, and the parameters as the driver wants them."""
+        text, arranged = self._in(dialect)
+        return text, arranged(parameters)
+
+    def text(self, dialect: Dialect) -> str:
+        """Its SQL in a dialect."""
+        return self._in(dialect)[0]
 
     def _execute(self, tx: Connection, parameters: Mapping[str, Any]) -> Any:
-        text, names = self._text(tx)
         cursor = tx.connection.cursor()
-        cursor.execute(text, _bound(parameters, names))
+        cursor.execute(*self.bound(tx.dialect, parameters))
         return cursor
 
-    def _text(self, tx: Connection) -> tuple[str, tuple[str, ...] | None]:
-        found = self._compiled.get(tx.dialect.name)
+    def _in(self, dialect: Dialect) -> tuple[str, Arrange]:
+        found = self._compiled.get(dialect.name)
         if found is None:
-            compiled = self._statement.compile(dialect=tx.dialect, column_keys=self._columns)
-            names = tuple(compiled.positiontup) if compiled.positional else None
-            found = str(compiled) + self._suffix, names
-            self._compiled[tx.dialect.name] = found
+            compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+            arranged = tuple_of(compiled.positiontup) if compiled.positional else dict
+            found = str(compiled) + self._suffix, arranged
+            self._compiled[dialect.name] = found
         return found
 
 
-def _bound(parameters: Mapping[str, Any], names: tuple[str, ...] | None) -> Any:
-    return parameters if names is None else tuple(parameters[name] for name in names)
+def tuple_of(names: Sequence[str]) -> Arrange:
+    """What arranges parameters by name in the order of a driver that counts them."""
+    if len(names) == 1:  # where an itemgetter gives the value alone
+        return lambda parameters: (parameters[names[0]],)
+    return itemgetter(*names)

@@ -25,6 +25,7 @@ __all__ = [
     "write_messages",
 ]
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 Sealed = Iterable[tuple[AuditFact, SealedEntry]]
 
 # a refusal that is said again carries the id of the first one: the first stays
@@ -44,7 +45,7 @@ _INSERT_MESSAGE = Prepared(
 
 def as_json(value: Any) -> str:
     """Compact JSON text; values without a JSON form are a TypeError here, not later."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encode(value)
 
 
 def seal_all(facts: Iterable[AuditFact], at: datetime) -> list[tuple[AuditFact, SealedEntry]]:

