@@ -62,7 +62,7 @@ class Setup:
     Args:
         platform: The platform's settings beside its folder.
         database: Dagster's own database (`postgresql://…`); SQLite files where empty.
-        retries: How often a run whose worker died is continued.
+        retries: How often a step is tried again, and a run whose worker died is continued.
     """
 
     platform: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +98,7 @@ def environment(folder: Path, setup: Setup | None = None) -> dict[str, str]:
     theirs = setup.platform.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI")
     return {
         **settings,
+        "FLIGHTS_RETRIES": str(setup.retries),
         "MLFLOW_TRACKING_URI": theirs or f"sqlite:///{folder / 'mlflow.db'}",
         "DAGSTER_HOME": str(folder / "home"),
         "BACKBEAT_FOLDER": str(folder),

@@ -15,7 +15,7 @@ from backbeat.kinds import step_from_json
 from backbeat.ports import Need
 from backbeat.step import Outcome, StepContext
 from dagster_backbeat import BackbeatResource, FromAsset, When, lineage_asset
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.step_asset import asset_of
 
 Runs = Callable[..., dg.ExecuteInProcessResult]
 Keys = Callable[[dg.ExecuteInProcessResult], set[str]]
@@ -54,7 +54,7 @@ def toy(days: dg.DailyPartitionsDefinition) -> Callable[..., dg.AssetsDefinition
 
     def build(asset: str = "toy", when: When | None = None, **fields: Any) -> dg.AssetsDefinition:
         return asset_of(
-            single_step(Toy, fields),
+            lambda run: run.perform(Toy, fields),
             asset=asset,
             kind="toy",
             description=None,

@@ -14,7 +14,7 @@ from backbeat.ports import Need
 from backbeat.retries import workflow_budget
 from backbeat.step import Outcome, StepContext
 from dagster_backbeat.outcome import StepRun, dagster_errors
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.step_asset import asset_of
 
 Runs = Callable[..., dg.ExecuteInProcessResult]
 
@@ -46,7 +46,7 @@ def _forget() -> Iterator[None]:
 def asset() -> dg.AssetsDefinition:
     """An asset of the failing step."""
     return asset_of(
-        single_step(Failing, {}),
+        lambda run: run.perform(Failing, {}),
         asset="failing",
         kind="test",
         description=None,

@@ -14,7 +14,7 @@ from backbeat.step import Done, Outcome
 from backbeat.steps import RegisterCandidate, TrainModel
 from dagster_backbeat.fields import Data, FromAsset, Key, Text, Texts, When, check_literals
 from dagster_backbeat.outcome import StepRun
-from dagster_backbeat.step_asset import asset_of
+from dagster_backbeat.step_asset import asset_of, dagster_part
 
 __all__ = ["Training", "candidate_model"]
 
@@ -77,6 +77,7 @@ def candidate_model(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
+    given = locals()
     register: dict[str, Any] = {
         "model": model,
         "trained_through": trained_through,
@@ -90,21 +91,15 @@ def candidate_model(
     def body(run: StepRun) -> Outcome:
         made = _made(run, source)
         if isinstance(made, Mapping):
-            given = {name: value for name, value in register.items() if value is not None}
-            return run.perform(RegisterCandidate, {**made, **given})
+            set_here = {name: value for name, value in register.items() if value is not None}
+            return run.perform(RegisterCandidate, {**made, **set_here})
         return made
 
     return asset_of(
         body,
-        asset=asset,
         kind="mlflow",
-        description=description or "A new version of the model, to be compared.",
         refers_to=refers_to,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
+        **dagster_part(given, description="A new version of the model, to be compared."),
     )
 
 

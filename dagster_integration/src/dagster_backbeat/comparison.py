@@ -9,8 +9,8 @@ import dagster as dg
 
 from backbeat.step import Done, Outcome
 from backbeat.steps import CompareModels
-from dagster_backbeat.fields import Data, Key, Text, When, asset_key
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.fields import Data, Key, Text, When
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["comparison_check"]
 
@@ -63,34 +63,12 @@ def comparison_check(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {
-        "challenger": challenger,
-        "champion": champion,
-        "data": data,
-        "labels": labels,
-        "key": key,
-        "label_column": label_column,
-        "groups": groups,
-        "metric": metric,
-        "margin": margin,
-        "confidence": confidence,
-        "samples": samples,
-        "seed": seed,
-    }
-    made = asset_key(asset)
-    spec = dg.AssetCheckSpec("better", asset=made, description="The challenger beats the champion.")
-    return asset_of(
-        single_step(CompareModels, fields),
-        asset=made,
+    return step_asset(
+        CompareModels,
+        locals(),
         kind="comparison",
-        description=description or "Champion and challenger on the same rows.",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
-        check=(spec, _verdict),
+        description="Champion and challenger on the same rows.",
+        check=("better", "The challenger beats the champion.", _verdict),
     )
 
 

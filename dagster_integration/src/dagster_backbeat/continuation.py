@@ -1,23 +1,31 @@
 """Which run continues a decided request: the first, another one after a crash, or none.
 
+The first waits until the run that asked has ended: what that run still computes would be computed
+twice, and its own gate may yet open by the decision.
+
 Dagster never launches a run key twice, so a continuation that was killed would be the last one. It
 is asked for again under the next attempt's key, a few times, where trying again can help.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from backbeat import errors
+from backbeat.ports import RunRecord
 from dagster_backbeat._compat import JobFailureData, SerializableErrorInfo, StepFailureData
-from dagster_backbeat.identity import REQUEST_TAG
+from dagster_backbeat.identity import REQUEST_TAG, RUN_TAG, partition_of
 
-__all__ = ["ATTEMPTS", "Continuation", "continuation", "run_key"]
+__all__ = ["ATTEMPTS", "LOST_AFTER", "Continuation", "asking_runs", "continuation", "run_key"]
 
 ATTEMPTS = 3
+LOST_AFTER = timedelta(hours=12)
 
 _CRASHES = {"ChildProcessCrashException", "DagsterExecutionInterruptedError"}
 
@@ -42,27 +50,71 @@ def run_key(request_id: str, attempt: int) -> str:
     return f"{request_id}:{attempt}"
 
 
-def continuation(instance: dg.DagsterInstance, request_id: str) -> Continuation:
-    """Look at the runs that have continued a request so far, whoever launched them.
+def asking_runs(instance: dg.DagsterInstance, identity: Mapping[str, Any]) -> list[dg.DagsterRun]:
+    """The runs that Dagster still knows of the workflow run that asked, and their re-executions.
 
     Args:
         instance: Where the runs are.
-        request_id: A request that people have decided.
+        identity: Who asked, as the ledger recorded it.
     """
+    run_id = identity["run"]
+    asked = instance.get_run_by_id(run_id)
+    root = (asked and asked.root_run_id) or run_id
+    family = [
+        RunsFilter(run_ids=[run_id, root]),
+        RunsFilter(tags={"dagster/root_run_id": root}),
+        RunsFilter(tags={RUN_TAG: run_id}),
+    ]
+    found = {run.run_id: run for wanted in family for run in instance.get_runs(filters=wanted)}
+    who = (identity["workflow"], identity["partition"])
+    return [run for run in found.values() if (run.job_name, partition_of(run)) == who]
+
+
+def continuation(
+    instance: dg.DagsterInstance, record: RunRecord, *, decided: datetime
+) -> Continuation:
+    """Look at the runs that asked and at those that have continued so far, whoever launched them.
+
+    A run that asked has ended when Dagster says so: it finished, Dagster's run monitoring failed
+    it, or it was deleted; and no automatic retry of it is due. One of which none of this can be
+    said, such as a run whose worker was lost on an instance without run monitoring, is waited for
+    until `LOST_AFTER` the decision. To go on by then is safe: what is performed in both runs has
+    one effect.
+
+    Args:
+        instance: Where the runs are.
+        record: The step that asked.
+        decided: When people decided its request.
+    """
+    request_id = str(record.request_id)
     runs = instance.get_runs(filters=RunsFilter(tags={REQUEST_TAG: request_id}))
     if not runs:
-        return Continuation(1, settled=False, reason="it was decided")
+        return _first(instance, record, decided)
     newest = runs[0]
     asked = max(_attempt(run, request_id) for run in runs)
     if newest.status is DagsterRunStatus.NOT_STARTED and asked:
         # under the same key the daemon launches the run that it could not launch before
         return Continuation(asked, settled=False, reason="its run was not launched")
-    if not newest.is_finished or newest.tags.get("dagster/will_retry") == "true":
+    if _goes_on(newest):
         return Continuation(None, settled=False, reason=f"{newest.run_id} continues it")
     why_settled = _why_settled(instance, newest, asked)
     if why_settled is not None:
         return Continuation(None, settled=True, reason=why_settled)
     return Continuation(asked + 1, settled=False, reason=f"{newest.run_id} crashed")
+
+
+def _first(instance: dg.DagsterInstance, record: RunRecord, decided: datetime) -> Continuation:
+    if datetime.now(UTC) - decided < LOST_AFTER:
+        for run in asking_runs(instance, record.identity):
+            if _goes_on(run):
+                return Continuation(None, settled=False, reason=f"{run.run_id} has yet to end")
+    if record.state in {"done", "blocked"}:
+        return Continuation(None, settled=True, reason="the run that asked went on by itself")
+    return Continuation(1, settled=False, reason="it was decided")
+
+
+def _goes_on(run: dg.DagsterRun) -> bool:
+    return not run.is_finished or bool(run.is_complete_and_waiting_to_retry)
 
 
 def _why_settled(instance: dg.DagsterInstance, run: dg.DagsterRun, asked: int) -> str | None:

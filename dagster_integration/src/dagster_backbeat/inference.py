@@ -8,7 +8,7 @@ import dagster as dg
 
 from backbeat.steps import BatchInference
 from dagster_backbeat.fields import Data, Key, Text, Texts, When
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["inference_asset"]
 
@@ -50,25 +50,9 @@ def inference_asset(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {
-        "model": model,
-        "data": data,
-        "output_key": output_key,
-        "key": key,
-        "features": features,
-        "column": column,
-        "shard_rows": shard_rows,
-        "output_contract": output_contract,
-    }
-    return asset_of(
-        single_step(BatchInference, fields),
-        asset=asset,
+    return step_asset(
+        BatchInference,
+        locals(),
         kind="scores",
-        description=description or "Scores, in shards, with the manifest of the files that count.",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
+        description="Scores, in shards, with the manifest of the files that count.",
     )

@@ -1,4 +1,4 @@
-"""`model_lifecycle`: assets, checks, sign-off, guard, sensor and job of one model, wired once.
+"""`model_lifecycle`: assets, checks, sign-off, guard, sensors and job of one model, wired once.
 
     landed ─[quality]─ drift ─ candidate ─ profile
                          │         └────── comparison ─[signoff]─ signoff ─ promoted
@@ -63,14 +63,16 @@ def model_lifecycle(
     features: Texts | None = None,
     shard_rows: int = 10_000,
     executor: dg.ExecutorDefinition | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
     sensor_seconds: int = 30,
 ) -> dg.Definitions:
     """Everything around one model, from the check of new data to its scores.
 
     The assets are `<model>/drift`, `/candidate`, `/profile`, `/comparison`, `/signoff`,
     `/promoted`, `/champion` and `/scores`; the job is `<model>_lifecycle`, its sensor
-    `<model>_signoff`. A retraining happens where drift is found or there is no champion yet; a
-    candidate is put before people where it is better or there is no champion yet.
+    `<model>_signoff`, and `<model>_signoff_assets` that of runs outside of the job. A retraining
+    happens where drift is found or there is no champion yet; a candidate is put before people where
+    it is better or there is no champion yet.
 
     Args:
         model: Registered model's name, and the prefix of the assets.
@@ -99,7 +101,9 @@ def model_lifecycle(
         features: Columns that the model gets; all but the key where None.
         shard_rows: Rows of a shard of scores.
         executor: The job's executor; the code location's where None.
-        sensor_seconds: How often the sensor looks for decisions.
+        retry_policy: How often a step of the job is tried again where a retry can help, and the
+            first wait; three times, from ten seconds on, where None.
+        sensor_seconds: How often the sensors look for decisions.
 
     Raises:
         DagsterInvalidDefinitionError: A literal field is wrong, the platform has no ledger, or the
@@ -219,6 +223,7 @@ def model_lifecycle(
         f"{model}_lifecycle",
         selection=dg.AssetSelection.assets(*names.values()) | dg.AssetSelection.checks(quality),
         executor_def=executor,
+        op_retry_policy=retry_policy,
     )
     return dg.Definitions(
         assets=[drift, candidate, profile, comparison, gate.asset, promoted, serving, scored],
@@ -226,10 +231,11 @@ def model_lifecycle(
         jobs=[job],
         sensors=[
             signoff_sensor(
-                gates=[gate],
-                job=job.name,
-                name=f"{model}_signoff",
-                minimum_interval_seconds=sensor_seconds,
+                gates=[gate], job=watched, name=name, minimum_interval_seconds=sensor_seconds
+            )
+            for name, watched in (
+                (f"{model}_signoff", job.name),
+                (f"{model}_signoff_assets", None),
             )
         ],
         resources={"backbeat": backbeat},

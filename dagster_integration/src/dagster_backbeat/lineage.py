@@ -9,7 +9,7 @@ import dagster as dg
 
 from backbeat.steps import LogLineage
 from dagster_backbeat.fields import FromAsset, Key, Records, When
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["lineage_asset"]
 
@@ -41,16 +41,9 @@ def lineage_asset(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {"inputs": inputs, "outputs": outputs, "facts": {} if facts is None else facts}
-    return asset_of(
-        single_step(LogLineage, fields),
-        asset=asset,
+    return step_asset(
+        LogLineage,
+        locals() | {"facts": {} if facts is None else facts},
         kind="lineage",
-        description=description or "Work done elsewhere, on the record.",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
+        description="Work done elsewhere, on the record.",
     )

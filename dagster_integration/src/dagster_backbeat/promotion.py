@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from backbeat.errors import Refused
-from backbeat.step import Outcome
+from backbeat.step import Outcome, Step
 from backbeat.steps import PromoteModel
-from dagster_backbeat.fields import Key, Text, When, check_literals
+from dagster_backbeat.fields import Key, Text, When
 from dagster_backbeat.outcome import StepRun
-from dagster_backbeat.step_asset import asset_of
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["promoted_model"]
 
@@ -52,35 +53,21 @@ def promoted_model(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {
-        "model": model,
-        "version": version,
-        "expected": expected,
-        "alias": alias,
-        "request_id": request_id,
-        "in_backfill": in_backfill,
-    }
-    check_literals(PromoteModel, fields)
-
-    def body(run: StepRun) -> Outcome:
-        step = run.step(PromoteModel, fields)
-        if request_id is not None and getattr(step, "request_id", None) is None:
-            # an asset that somebody reported by hand may name no request: that is no approval
-            raise Refused(
-                f"{run.task} needs a sign-off, and what it refers to names none",
-                hint="materialize the sign-off's asset; a report by hand opens nothing",
-            )
-        return run.door(step)
-
-    return asset_of(
-        body,
-        asset=asset,
+    return step_asset(
+        PromoteModel,
+        locals(),
         kind="mlflow",
-        description=description or "The alias moves to the version that was signed off.",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
+        description="The alias moves to the version that was signed off.",
+        perform=_signed_off,
     )
+
+
+def _signed_off(run: StepRun, cls: type[Step], fields: Mapping[str, Any]) -> Outcome:
+    step = run.step(cls, fields)
+    if fields["request_id"] is not None and getattr(step, "request_id", None) is None:
+        # an asset that somebody reported by hand may name no request: that is no approval
+        raise Refused(
+            f"{run.task} needs a sign-off, and what it refers to names none",
+            hint="materialize the sign-off's asset; a report by hand opens nothing",
+        )
+    return run.door(step)

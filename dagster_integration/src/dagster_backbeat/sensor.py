@@ -4,7 +4,8 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
@@ -13,8 +14,8 @@ from backbeat.platform import Platform
 from backbeat.ports import Ledger, RunRecord
 from backbeat.runner import tick
 from backbeat.signoff import State, read_request
-from dagster_backbeat._compat import TargetMaterialization
-from dagster_backbeat.continuation import continuation, run_key
+from dagster_backbeat._compat import IMPLICIT_ASSET_JOB_NAME, TargetMaterialization
+from dagster_backbeat.continuation import asking_runs, continuation, run_key
 from dagster_backbeat.identity import BACKFILL_TAG, REQUEST_TAG, RUN_TAG
 from dagster_backbeat.signoff import SignoffGate, request_metadata
 from dagster_backbeat.values import latest_record
@@ -25,35 +26,57 @@ _LIMIT = 10_000
 _MESSAGES = 100
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """A step that asked people, who have decided."""
+
+    gate: SignoffGate
+    record: RunRecord
+    state: State
+    at: datetime
+
+    @property
+    def request_id(self) -> str:
+        return self.state.request.request_id
+
+
 def signoff_sensor(
     *,
     gates: Sequence[SignoffGate],
-    job: str,
+    job: str | None = None,
     name: str = "signoff",
     minimum_interval_seconds: int = 30,
 ) -> dg.SensorDefinition:
-    """A sensor that continues a job where people have decided.
+    """A sensor that continues where people have decided.
 
-    It looks for the job's steps that still wait in the ledger although their request is decided,
-    so that a daemon that was down misses nothing. Each gives one run of the gate and what lies
-    downstream of it, with the run key `request:attempt`, the partition and the tag `backbeat/run`
-    of the run that asked. A continuation that crashed or met an error that a retry can help is
+    It looks for the steps that still wait in the ledger although their request is decided, so that
+    a daemon that was down misses nothing. Each gives, once the run that asked has ended (see
+    `continuation`), one run of the gate and what lies downstream of it, with the run key
+    `request:attempt`, the partition and the tag `backbeat/run` of the run that asked; the decision
+    itself is shown at once. A continuation that crashed or met an error that a retry can help is
     asked for again, three times in all; one that was refused or cancelled is not. The gate itself
     reads the ledger again: a forged tag opens nothing. Each look also sends what the outbox still
     holds, as `backbeat tick` does.
 
+    A sensor of Dagster 1.13 launches either a job or assets: watch both with two sensors.
+
     Args:
         gates: The gates to watch.
-        job: Name of the job that they are part of.
+        job: Name of the job that they are part of; None watches the runs that belong to no job:
+            *Materialize* on assets, asset backfills, declarative automation. Those continue with
+            the gate, and with what lies behind it as far as the run that asked had selected it.
         name: The sensor's name.
         minimum_interval_seconds: How often it looks.
     """
     by_task = {gate.task: gate for gate in gates}
     resource_keys = {gate.resource_key for gate in gates}
+    workflow = job or IMPLICIT_ASSET_JOB_NAME
+    behind = dg.AssetSelection.assets(*(gate.key for gate in gates)).downstream()
 
     @dg.sensor(  # type: ignore[untyped-decorator]
         name=name,
         job_name=job,
+        asset_selection=None if job else behind,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys=resource_keys,
@@ -61,35 +84,29 @@ def signoff_sensor(
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         remembered = _remembered(context.cursor)
-        decided: dict[str, tuple[SignoffGate, RunRecord, State]] = {}
+        decided: dict[str, _Decided] = {}
         for resource_key in resource_keys:
             platform = getattr(context.resources, resource_key).platform
             _drain(context, platform)
-            for record in _asked(platform.ledger, remembered):
-                gate = by_task.get(record.identity["task"])
-                if gate is None or record.request_id is None or record.identity["workflow"] != job:
-                    continue
-                state = read_request(platform.ledger, record.request_id)
-                if state.decision is not None:
-                    decided[record.request_id] = (gate, record, state)
+            for found in _decisions(platform.ledger, remembered, by_task):
+                if found.record.identity["workflow"] == workflow:
+                    decided[found.request_id] = found
         settled: dict[str, bool] = {}
         requests: list[dg.RunRequest] = []
-        events: list[dg.AssetCheckEvaluation] = []
-        for request_id, (gate, record, state) in decided.items():
+        for request_id, found in decided.items():
             settled[request_id] = remembered.get(request_id, False)
             if settled[request_id]:
                 continue
-            found = continuation(context.instance, request_id)
-            settled[request_id] = found.settled
-            context.log.info("%s: %s", request_id, found.reason)
-            if found.attempt is not None:
-                requests.append(_continuation(context, found.attempt, gate, record.identity, state))
-                if request_id not in remembered:
-                    events.append(_evaluation(context.instance, gate, record.identity, state))
+            then = continuation(context.instance, found.record, decided=found.at)
+            settled[request_id] = then.settled
+            context.log.info("%s: %s", request_id, then.reason)
+            if then.attempt is not None:
+                requests.append(_continuation(context, then.attempt, found))
+        new = [found for request_id, found in decided.items() if request_id not in remembered]
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else dg.SkipReason("no decision to continue on"),
-            asset_events=events,
+            asset_events=[_evaluation(context.instance, found) for found in new],
             cursor=json.dumps(settled, sort_keys=True),
         )
 
@@ -97,7 +114,7 @@ def signoff_sensor(
 
 
 def _remembered(cursor: str | None) -> dict[str, bool]:
-    """The requests that were continued, and whether that is settled."""
+    """The requests whose decision was shown, and whether their continuation is settled."""
     found = json.loads(cursor or "{}")
     if isinstance(found, list):  # version 0.1 kept the run keys
         return {key.rpartition(":")[0]: False for key in found}
@@ -113,6 +130,18 @@ def _asked(ledger: Ledger, remembered: Mapping[str, bool]) -> Iterator[RunRecord
             yield from ledger.runs(request_id=request_id, limit=1)
 
 
+def _decisions(
+    ledger: Ledger, remembered: Mapping[str, bool], by_task: Mapping[str, SignoffGate]
+) -> Iterator[_Decided]:
+    for record in _asked(ledger, remembered):
+        gate = by_task.get(record.identity["task"])
+        if gate is None or record.request_id is None:
+            continue
+        state = read_request(ledger, record.request_id)
+        if state.decision is not None:
+            yield _Decided(gate, record, state, state.decision.at)
+
+
 def _drain(context: dg.SensorEvaluationContext, platform: Platform) -> None:
     try:
         tick(platform, limit=_MESSAGES)
@@ -121,33 +150,41 @@ def _drain(context: dg.SensorEvaluationContext, platform: Platform) -> None:
 
 
 def _continuation(
-    context: dg.SensorEvaluationContext,
-    attempt: int,
-    gate: SignoffGate,
-    identity: Mapping[str, Any],
-    state: State,
+    context: dg.SensorEvaluationContext, attempt: int, found: _Decided
 ) -> dg.RunRequest:
-    graph = context.repository_def.asset_graph
-    job = context.repository_def.get_job(identity["workflow"])
-    behind = dg.AssetSelection.assets(gate.key).downstream().resolve(graph)
-    request_id = state.request.request_id
-    tags = {RUN_TAG: identity["run"], REQUEST_TAG: request_id}
+    identity = found.record.identity
+    behind = dg.AssetSelection.assets(found.gate.key).downstream()
+    tags = {RUN_TAG: identity["run"], REQUEST_TAG: found.request_id}
     if identity.get("backfill"):
         tags[BACKFILL_TAG] = "true"
     return dg.RunRequest(
-        run_key=run_key(request_id, attempt),
+        run_key=run_key(found.request_id, attempt),
         partition_key=identity["partition"],
         tags=tags,
-        asset_selection=sorted(behind & set(job.asset_layer.executable_asset_keys)),
+        asset_selection=sorted(
+            behind.resolve(context.repository_def.asset_graph) & _scope(context, found)
+        ),
     )
 
 
-def _evaluation(
-    instance: dg.DagsterInstance, gate: SignoffGate, identity: Mapping[str, Any], state: State
-) -> dg.AssetCheckEvaluation:
+def _scope(context: dg.SensorEvaluationContext, found: _Decided) -> set[dg.AssetKey]:
+    """The job's assets; where there is no job, those that people asked for, and the gate's."""
+    identity = found.record.identity
+    if identity["workflow"] != IMPLICIT_ASSET_JOB_NAME:
+        job = context.repository_def.get_job(identity["workflow"])
+        return set(job.asset_layer.executable_asset_keys)
+    asked = [run.asset_selection or () for run in asking_runs(context.instance, identity)]
+    return {found.gate.key}.union(*asked)
+
+
+def _evaluation(instance: dg.DagsterInstance, found: _Decided) -> dg.AssetCheckEvaluation:
+    gate, state = found.gate, found.state
     # pinned to what was there when people were asked, not to what may have replaced it since
     record = latest_record(
-        instance, gate.on, identity["partition"], before=state.request.created.timestamp()
+        instance,
+        gate.on,
+        found.record.identity["partition"],
+        before=state.request.created.timestamp(),
     )
     approved = state.name == "approved"
     return dg.AssetCheckEvaluation(

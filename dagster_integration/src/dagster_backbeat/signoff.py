@@ -227,11 +227,15 @@ def _asked(run: StepRun, outcome: Outcome, on: dg.AssetKey, name: str) -> dg.Ass
         outcome.request_id if isinstance(outcome, Waiting) else str(outcome.value["request_id"])
     )
     state = read_request(run.platform.ledger, request_id)
-    if isinstance(outcome, Waiting):
+    if state.decision is None:
         pending = f"pending: {state.request.subject}"
         return _warning(on, name, pending, request_metadata(state))
+    # people may have decided since it was asked, and the sensor may have shown that already
     return dg.AssetCheckResult(
-        check_name=name, asset_key=on, passed=True, metadata=request_metadata(state)
+        check_name=name,
+        asset_key=on,
+        passed=state.name == "approved",
+        metadata=request_metadata(state),
     )
 
 

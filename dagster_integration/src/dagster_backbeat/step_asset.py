@@ -12,16 +12,47 @@ from backbeat.step import Outcome, Step
 from dagster_backbeat.fields import Key, When, asset_key, check_literals, referenced_assets
 from dagster_backbeat.outcome import StepRun, dagster_errors, materialized
 
-__all__ = ["asset_of", "single_step"]
+__all__ = ["asset_of", "dagster_part", "step_asset"]
 
 Partitions: TypeAlias = dg.PartitionsDefinition[str] | None
-Verdict: TypeAlias = Callable[[Outcome], dg.AssetCheckResult]
+Check: TypeAlias = tuple[str, str, Callable[[Outcome], dg.AssetCheckResult]]
 
 
-def single_step(cls: type[Step], fields: Mapping[str, Any]) -> Callable[[StepRun], Outcome]:
-    """A body that performs one step; its literal fields are validated now."""
+def step_asset(
+    cls: type[Step],
+    given: Mapping[str, Any],
+    *,
+    kind: str,
+    description: str,
+    perform: Callable[[StepRun, type[Step], Mapping[str, Any]], Outcome] = StepRun.perform,
+    check: Check | None = None,
+) -> dg.AssetsDefinition:
+    """The asset of one step; the step's literal fields are validated now.
+
+    Args:
+        cls: The step's class.
+        given: A factory's arguments by name: the step's fields, and Dagster's own part.
+        kind: See `asset_of`.
+        description: For people, where the factory was given none.
+        perform: Goes through backbeat's door with the step.
+        check: See `asset_of`.
+    """
+    fields = {name: given[name] for name in cls.model_fields if name in given}
     check_literals(cls, fields)
-    return lambda run: run.perform(cls, fields)
+    return asset_of(
+        lambda run: perform(run, cls, fields),
+        kind=kind,
+        refers_to=fields,
+        check=check,
+        **dagster_part(given, description=description),
+    )
+
+
+def dagster_part(given: Mapping[str, Any], *, description: str) -> dict[str, Any]:
+    """What a factory's arguments say to Dagster: the part that all asset factories share."""
+    names = ("asset", "deps", "when", "partitions_def", "group_name", "resource_key")
+    part = {name: given[name] for name in names}
+    return part | {"description": given["description"] or description}
 
 
 def asset_of(
@@ -36,7 +67,7 @@ def asset_of(
     partitions_def: Partitions,
     group_name: str | None,
     resource_key: str,
-    check: tuple[dg.AssetCheckSpec, Verdict] | None = None,
+    check: Check | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose materialization is a step's Done.
 
@@ -51,8 +82,8 @@ def asset_of(
         partitions_def: Its partitions.
         group_name: Its group.
         resource_key: The `BackbeatResource` to run on.
-        check: A check that the same step decides, and how; where it fails with severity ERROR,
-            the asset fails with it and nothing downstream starts.
+        check: Name and description of a check that the same step decides, and how; where it fails
+            with severity ERROR, the asset fails with it and nothing downstream starts.
     """
     key = asset_key(asset)
     upstream = dict.fromkeys([*map(asset_key, deps), *referenced_assets([refers_to, when])])
@@ -65,7 +96,9 @@ def asset_of(
         group_name=group_name,
         kinds={"backbeat", kind},
         required_resource_keys={resource_key},
-        check_specs=[check[0]] if check else None,
+        check_specs=[dg.AssetCheckSpec(check[0], asset=key, description=check[1])]
+        if check
+        else None,
         # a step that waits, or whose condition does not hold, yields nothing
         output_required=False,
     )
@@ -80,7 +113,7 @@ def asset_of(
             outcome = body(run)
             yield from materialized(run, outcome, key=key, since=since)
         if check:
-            result = check[1](outcome)
+            result = check[2](outcome)
             yield result
             if not result.passed and result.severity is dg.AssetCheckSeverity.ERROR:
                 # what a blocking check does; but one would give the asset's readers an input of

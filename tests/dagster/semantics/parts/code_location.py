@@ -214,7 +214,10 @@ defs = dg.Definitions(
         ),
         journey,
     ],
-    sensors=[signoff_sensor(gates=[gate], job="gated", minimum_interval_seconds=1)],
+    sensors=[
+        signoff_sensor(gates=[gate], job="gated", minimum_interval_seconds=1),
+        signoff_sensor(gates=[gate], name="signoff_assets", minimum_interval_seconds=1),
+    ],
     resources={"backbeat": BackbeatResource(folder=dg.EnvVar("SEMANTICS_FOLDER"))},
     executor=dg.in_process_executor,
 )

@@ -7,6 +7,7 @@ daemons' own functions, and executed in forked processes, which a test may kill.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -125,33 +126,35 @@ class Dagster:
         list(consume_new_runs_for_automatic_reexecution(self._context, records, self._log))
 
     def look(self) -> list[str]:
-        """One look of the sensor, and the work that it asks for; returns the runs' ids."""
+        """One look of the sensors, and the work that they ask for; returns the runs' ids."""
         self.look_only()
         return self.work()
 
     def look_only(self) -> None:
-        """One look of the sensor, as the daemon does it."""
+        """One look of each sensor, as the daemon does it when its interval is over."""
+        self._forget("last_tick_timestamp", "last_tick_start_timestamp")
         before = self._ticks()
-
-        def looked() -> bool:  # the daemon keeps the sensor's interval of a second
-            list(execute_sensor_iteration(self._context, self._log, None, None))
-            return self._ticks() > before
-
-        wait_for(looked, "the sensor has looked")
+        list(execute_sensor_iteration(self._context, self._log, None, None))
+        after = self._ticks()
+        assert after
+        assert all(count == before[sensor] + 1 for sensor, count in after.items())
 
     def forget_cursor(self) -> None:
-        """Lose what the sensor remembers, as a daemon that dies before it is saved."""
+        """Lose what the sensors remember, as a daemon that dies before it is saved."""
+        self._forget("cursor")
+
+    def _forget(self, *names: str) -> None:
         for state in self.instance.all_instigator_state():
             assert state.instigator_data is not None
-            data = state.instigator_data._replace(cursor=None)
+            data = state.instigator_data._replace(**dict.fromkeys(names))
             self.instance.update_instigator_state(state.with_data(data))
 
-    def _ticks(self) -> int:
-        found = 0
+    def _ticks(self) -> Counter[str]:
+        found: Counter[str] = Counter()
         for state in self.instance.all_instigator_state():
             ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
             assert not any(tick.status is TickStatus.FAILURE for tick in ticks), ticks
-            found += len(ticks)
+            found[state.selector_id] = len(ticks)
         return found
 
     def start(self) -> list[Worker]:

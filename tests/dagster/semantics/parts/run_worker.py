@@ -33,6 +33,7 @@ class Worker:
     def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         self.run_id = run.run_id
         self._instance = instance
+        self.is_over = False
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -56,6 +57,7 @@ class Worker:
         A run that had ended before stays as Dagster knows it.
         """
         os.waitpid(self.pid, 0)
+        self.is_over = True
         run = self._instance.get_run_by_id(self.run_id)
         assert run is not None
         if not run.is_finished:

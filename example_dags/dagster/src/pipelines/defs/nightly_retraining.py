@@ -73,6 +73,9 @@ defs = dg.Definitions.merge(
         scores=f"scores/{settings.MODEL}/{{{{ add_days(partition_key, 1) }}}}",
         features=settings.FEATURES,
         shard_rows=settings.SHARD_ROWS,
+        retry_policy=dg.RetryPolicy(
+            max_retries=int(os.environ.get("FLIGHTS_RETRIES", "3")), delay=5
+        ),
         executor=EACH_STEP_APART if os.environ.get("FLIGHTS_MULTIPROCESS") else ONE_PROCESS,
         sensor_seconds=3,
     ),
