@@ -1,4 +1,4 @@
-"""Write the JSON Schemas that are published: of every step's version, and of a data contract."""
+"""Write the JSON Schemas that are published: of every step's version, contracts and profiles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backbeat.contract import DataContract
+from backbeat.drift import Profile
 from backbeat.kinds import KINDS, step_class
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -17,7 +18,10 @@ def published() -> dict[str, dict[str, Any]]:
     steps = {
         f"{kind.replace('/', '-')}.json": step_class(kind).model_json_schema() for kind in KINDS
     }
-    return {**steps, "DataContract-v1.json": DataContract.model_json_schema()}
+    # what is written: in a file, segments do not repeat the edges
+    profile = Profile.model_json_schema(mode="serialization")
+    contract = DataContract.model_json_schema()
+    return {**steps, "DataContract-v1.json": contract, "Profile-v2.json": profile}
 
 
 def main() -> None:

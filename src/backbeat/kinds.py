@@ -17,6 +17,7 @@ __all__ = ["KINDS", "step_class", "step_from_fields", "step_from_json"]
 # names, so that reading the table imports no step
 KINDS: Mapping[str, str] = {
     "drift.check/v1": "backbeat.steps.drift_check:DriftCheck",
+    "drift.performance/v1": "backbeat.steps.performance_check:PerformanceCheck",
     "drift.profile/v1": "backbeat.steps.build_profile:BuildProfile",
     "inference.batch/v1": "backbeat.steps.batch_inference:BatchInference",
     "lineage.log/v1": "backbeat.steps.log_lineage:LogLineage",

@@ -15,6 +15,7 @@ from backbeat import steps
 PAIRS = [
     (bb.quality_checks, steps.QualityCheck),
     (bb.drift_check, steps.DriftCheck),
+    (bb.performance_check, steps.PerformanceCheck),
     (bb.profile_asset, steps.BuildProfile),
     (bb.candidate_model, steps.RegisterCandidate),
     (bb.comparison_check, steps.CompareModels),

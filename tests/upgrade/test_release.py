@@ -14,6 +14,7 @@ import pytest
 from write_release import ANA, Doubling, identity, scored, table
 
 from backbeat import Blocked, Dataset, Done, Platform, embedded, resume_step, run_step
+from backbeat.drift import Profile, build_profile
 from backbeat.inference import read_scores
 from backbeat.ledger.migrations import SCHEMA_VERSION
 from backbeat.runner import tick
@@ -156,6 +157,19 @@ def test_its_profile_is_read_as_a_reference(platform: Platform) -> None:
     outcome = run_step(step, identity("drift-again"), platform)
     assert isinstance(outcome, Done)
     assert outcome.value["verdict"] == before.outcome["value"]["verdict"]  # type: ignore[index]
+
+
+def test_its_profile_takes_new_batches(release: Path) -> None:
+    """A profile of the release is whole, and merges with what is counted on its edges today."""
+    reference = Profile.from_bytes((release / "store" / "profiles" / "1.json").read_bytes())
+    again = build_profile(release / "store" / "landing" / "1.parquet", edges_from=reference)
+    assert again.edges_digest == reference.edges_digest
+    for name, column in reference.columns.items():
+        moments = {"mean", "m2", "zoned"}
+        found = again.columns[name].model_dump(exclude=moments)
+        assert found == column.model_dump(exclude=moments)
+    assert reference.merge(again).rows == 2 * reference.rows
+    assert Profile.from_bytes(reference.to_bytes()) == reference
 
 
 def test_its_workers_go_on_beside_ours(

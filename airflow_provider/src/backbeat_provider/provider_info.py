@@ -14,6 +14,7 @@ _OPERATORS = (
     "drift_check",
     "drift_gate",
     "log_lineage",
+    "performance_check",
     "promote_model",
     "quality_check",
     "register_candidate",
@@ -68,7 +69,11 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "extra-links": [f"{_PACKAGE}.links.RunLink", f"{_PACKAGE}.links.ReportLink"],
         "task-decorators": [
-            {"name": "candidate", "class-name": f"{_PACKAGE}.decorators.candidate.candidate_task"}
+            {"name": "candidate", "class-name": f"{_PACKAGE}.decorators.candidate.candidate_task"},
+            {
+                "name": "drift_check",
+                "class-name": f"{_PACKAGE}.decorators.drift_check.drift_check_task",
+            },
         ],
     }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dagster_backbeat.inference import inference_asset
     from dagster_backbeat.lifecycle import model_lifecycle
     from dagster_backbeat.lineage import lineage_asset
+    from dagster_backbeat.performance import performance_check
     from dagster_backbeat.profile import profile_asset
     from dagster_backbeat.promotion import promoted_model
     from dagster_backbeat.quality import quality_checks
@@ -41,6 +42,7 @@ __all__ = [
     "inference_asset",
     "lineage_asset",
     "model_lifecycle",
+    "performance_check",
     "profile_asset",
     "promoted_model",
     "quality_checks",
@@ -61,6 +63,7 @@ _HOMES = {
     "inference_asset": "inference",
     "lineage_asset": "lineage",
     "model_lifecycle": "lifecycle",
+    "performance_check": "performance",
     "profile_asset": "profile",
     "promoted_model": "promotion",
     "quality_checks": "quality",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
+from backbeat.drift.rules import Rules
 from backbeat.step import Done, Outcome
 from backbeat.steps import DriftCheck
-from dagster_backbeat.fields import Data, Key, Text, Texts, When, asset_key
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.fields import Data, Key, Text, Texts, When
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["drift_check"]
 
@@ -24,6 +26,9 @@ def drift_check(
     effect_floor: float = 0.1,
     power: float = 0.8,
     report: Text = "reports/drift",
+    monitor: Text = "",
+    partition: Text = "",
+    rules: Rules | Mapping[str, Any] | None = None,
     deps: Sequence[Key] = (),
     when: When | None = None,
     description: str | None = None,
@@ -44,6 +49,10 @@ def drift_check(
         effect_floor: Smallest effect that counts, between 0 and 1.
         power: Chance with which a shift as large as the floor must be seen.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the batch is judged by its past, and becomes a part of
+            it. Empty judges without a history.
+        partition: The batch's name, such as `{{ partition_key }}`; a monitor needs it.
+        rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
         deps: Assets that come before, such as the one that lands the data.
         when: Condition under which there is something to do.
         description: For people.
@@ -51,31 +60,12 @@ def drift_check(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {
-        "current": current,
-        "reference": reference,
-        "columns": columns,
-        "q": q,
-        "effect_floor": effect_floor,
-        "power": power,
-        "report": report,
-    }
-    key = asset_key(asset)
-    spec = dg.AssetCheckSpec(
-        "drift", asset=key, description="Warns on drift; stops on broken data."
-    )
-    return asset_of(
-        single_step(DriftCheck, fields),
-        asset=key,
+    return step_asset(
+        DriftCheck,
+        locals(),
         kind="drift",
-        description=description or "Has the data moved away from what the model was trained on?",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
-        check=(spec, _verdict),
+        description="Has the data moved away from what the model was trained on?",
+        check=("drift", "Warns on drift; stops on broken data.", _verdict),
     )
 
 
@@ -83,7 +73,8 @@ def _verdict(outcome: Outcome) -> dg.AssetCheckResult:
     value = outcome.value if isinstance(outcome, Done) else {}
     verdict = value.get("verdict")
     broken = verdict == "broken"
-    moved = ", ".join(value.get("columns", []))
+    # with a monitor, those that nobody has muted
+    moved = ", ".join(value.get("alarms", value.get("columns", [])))
     return dg.AssetCheckResult(
         check_name="drift",
         passed=verdict not in {"drifted", "broken"},

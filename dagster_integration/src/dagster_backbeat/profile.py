@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from backbeat.steps import BuildProfile
 from dagster_backbeat.fields import Data, Key, Text, Texts, When
-from dagster_backbeat.step_asset import asset_of, single_step
+from dagster_backbeat.step_asset import step_asset
 
 __all__ = ["profile_asset"]
 
@@ -21,6 +21,12 @@ def profile_asset(
     columns: Texts | None = None,
     bins: int = 1000,
     model: Text | None = None,
+    kinds: Mapping[str, str] | None = None,
+    given: Mapping[str, Sequence[str]] | None = None,
+    by: Sequence[str] = (),
+    edges_from: Text | None = None,
+    partition: Text = "",
+    monitor: Text = "",
     deps: Sequence[Key] = (),
     when: When | None = None,
     description: str | None = None,
@@ -37,6 +43,12 @@ def profile_asset(
         columns: Which columns; all where None.
         bins: Frozen quantile bins of a numeric column.
         model: `models:/<name>/<version>` that was made from this data.
+        kinds: How a column is read where its type does not say, by its name.
+        given: Columns that are also watched given those that explain them.
+        by: Columns whose values make segments, in the same pass.
+        edges_from: Count on the edges of this profile: a store key, or `models:/<name>@<alias>`.
+        partition: The batch's name, such as `{{ partition_key }}`.
+        monitor: Store prefix of a monitor whose history gets the batch.
         deps: Assets that come before.
         when: Condition under which there is something to do.
         description: For people.
@@ -44,22 +56,9 @@ def profile_asset(
         group_name: The asset's group.
         resource_key: The `BackbeatResource` to run on.
     """
-    fields = {
-        "data": data,
-        "output_key": output_key,
-        "columns": columns,
-        "bins": bins,
-        "model": model,
-    }
-    return asset_of(
-        single_step(BuildProfile, fields),
-        asset=asset,
+    return step_asset(
+        BuildProfile,
+        locals(),
         kind="profile",
-        description=description or "What the data looked like.",
-        refers_to=fields,
-        deps=deps,
-        when=when,
-        partitions_def=partitions_def,
-        group_name=group_name,
-        resource_key=resource_key,
+        description="What the data looked like.",
     )

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from backbeat.drift._columns import CategoricalColumn, NumericColumn
+from backbeat.drift._columns import CategoricalColumn, Column, NumericColumn
+from backbeat.drift._units import spanned, written
 
 __all__ = [
     "Bin",
     "category_bins",
+    "drawn_bins",
     "equal_share_bins",
     "equal_width_bins",
     "ordered_counts",
     "shared_counts",
+    "tick_labels",
     "written",
 ]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOMENTS = {
-    "date": ("days", "%Y-%m-%d"),
-    "time": ("seconds", "%H:%M:%S"),
-    "timestamp": ("seconds", "%Y-%m-%d %H:%M"),
-}
-_WHOLE = frozenset({"integer", "boolean", "date"})
 _TAIL = 0.005
-_THOUSAND = 1000
-_LARGE = 1e15
+_CATEGORIES_SHOWN = 10
+_FEW = 4
+_TICKS = 6
+_MOSTLY = 0.9
 
 
 @dataclass(frozen=True)
@@ -125,6 +122,69 @@ def equal_width_bins(
     return _grouped(reference, current, {0, 1, int(edges.size), *inner.tolist()})
 
 
+def drawn_bins(
+    reference: Column, current: Column
+) -> tuple[Literal["bars", "steps", "none"], list[Bin]]:
+    """What to draw of a column: bars of few values, steps of a histogram, or nothing.
+
+    Nothing where one side has no values or the two cannot be drawn together.
+    """
+    if not reference.present or not current.present:
+        return "none", []
+    if isinstance(reference, NumericColumn) and isinstance(current, NumericColumn):
+        if reference.edges != current.edges:
+            return "none", []
+        bins = equal_width_bins(reference, current)
+        return ("bars" if len(bins) <= _FEW else "steps"), bins
+    if isinstance(reference, CategoricalColumn) and isinstance(current, CategoricalColumn):
+        bins = _largest(category_bins(reference, current))
+        # ten of a thousand names that differ on every row say nothing
+        rare = min(bins[-1].reference, bins[-1].current) > _MOSTLY
+        return ("none", []) if rare and len(bins) > _CATEGORIES_SHOWN else ("bars", bins)
+    return "none", []
+
+
+def tick_labels(family: str, bins: list[Bin]) -> list[tuple[float, str]]:
+    """What to write under a histogram: (place, value), the place from 0 at the left to 1.
+
+    Each value where the bins are single ones, at most six; else where the ranges begin, their
+    middle and where they end.
+
+    Args:
+        family: What the values are.
+        bins: The bins as drawn, all of one width.
+    """
+    size = len(bins)
+    inner = [
+        (at, piece.low, piece.high)
+        for at, piece in enumerate(bins)
+        if piece.low is not None and piece.high is not None
+    ]
+    if not inner or all(" to " not in piece.label for piece in bins):
+        every = -(-size // _TICKS)
+        return [((at + 0.5) / size, bins[at].label) for at in range(0, size, every)]
+    begins = {
+        at: bins[at].label.split(" to ")[0] for at in (inner[0][0], inner[len(inner) // 2][0])
+    }
+    end, _, high = inner[-1]
+    marks = [(at / size, label) for at, label in begins.items()]
+    return [*marks, ((end + 1) / size, written(family, high))]
+
+
+def _largest(bins: list[Bin]) -> list[Bin]:
+    ranked = sorted(bins, key=lambda piece: -max(piece.reference, piece.current))
+    if len(ranked) <= _CATEGORIES_SHOWN:
+        return ranked
+    # what moved is why the column is shown: it is kept even where it is small
+    moved = sorted(ranked, key=lambda piece: -piece.moved)[: _CATEGORIES_SHOWN // 2]
+    shown = (moved + [piece for piece in ranked if piece not in moved])[:_CATEGORIES_SHOWN]
+    rest = [piece for piece in ranked if piece not in shown]
+    reference = sum(piece.reference for piece in rest)
+    current = sum(piece.current for piece in rest)
+    shown.sort(key=lambda piece: -max(piece.reference, piece.current))
+    return [*shown, Bin(f"{len(rest):,} more", None, None, None, reference, current)]
+
+
 def _grouped(reference: NumericColumn, current: NumericColumn, starts: set[int]) -> list[Bin]:
     edges = reference.edges
     cuts = np.asarray(sorted(start for start in starts if 0 <= start <= len(edges)))
@@ -138,7 +198,7 @@ def _grouped(reference: NumericColumn, current: NumericColumn, starts: set[int])
         outer = low is None or high is None
         if outer and not one[at] and not two[at]:
             continue
-        bins.append(Bin(_label(reference, low, high), low, high, None, one[at], two[at]))
+        bins.append(Bin(spanned(reference.family, low, high), low, high, None, one[at], two[at]))
     return bins
 
 
@@ -146,43 +206,3 @@ def _shares(column: NumericColumn, cuts: npt.NDArray[np.int64]) -> list[float]:
     counts = np.asarray(ordered_counts(column))
     shares: list[float] = (np.add.reduceat(counts, cuts) / max(1, int(counts.sum()))).tolist()
     return shares
-
-
-def _label(column: NumericColumn, low: float | None, high: float | None) -> str:
-    family = column.family
-    if high is None:
-        return "every value" if low is None else f"above {written(family, low)}"
-    if low is None:
-        # the first edge lies just under the smallest value seen
-        return f"below {written(family, math.nextafter(high, math.inf))}"
-    if family in _WHOLE:
-        low, high = float(math.floor(low) + 1), float(math.floor(high))
-    elif math.nextafter(low, math.inf) == high:
-        low = high
-    if low >= high:
-        return written(family, high)
-    # as few digits as tell the two ends apart: pressures of 1013.2 and 1013.4 are a range
-    ends = ("", "")
-    for digits in range(3, 17):
-        ends = written(family, low, digits), written(family, high, digits)
-        if ends[0] != ends[1]:
-            break
-    return " to ".join(ends)
-
-
-def written(family: str, value: float, digits: int = 4) -> str:
-    """A number, date or time as people write it, a fraction with so many significant digits."""
-    if family == "boolean":
-        return "true" if value >= 1 else "false"
-    if family in _MOMENTS:
-        try:
-            moment = _EPOCH + timedelta(**{_MOMENTS[family][0]: value})
-        except OverflowError:
-            return f"{value:.{digits}g}"
-        return moment.strftime(_MOMENTS[family][1])
-    text = f"{value:.{digits}g}"
-    if abs(value) < _LARGE and (value == math.floor(value) or abs(value) >= 10**digits):
-        text = f"{value:,.0f}"
-    elif abs(value) >= _THOUSAND and "e" not in text:
-        text = f"{float(text):,.15g}"
-    return f"{text} s" if family == "duration" else text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from backbeat.drift._distinct import distinct_count, distinct_sketch, merge_distinct
@@ -18,7 +18,8 @@ _SAME_EDGES = "build the later profiles with `edges_from=` the first one"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # a newer minor version may say more; what this one does not know it leaves out
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class NumericColumn(_Frozen):
@@ -26,6 +27,8 @@ class NumericColumn(_Frozen):
 
     Args:
         family: What the numbers are: dates in days, times and timestamps in seconds, since 1970.
+            `naive timestamp` or `zoned timestamp` where the reference's timestamps are of the
+            other sort.
         edges: Ascending; bin i holds edges[i-1] < value <= edges[i], the first and last are open.
         counts: Finite values per bin, one more than edges.
         nulls: Rows without a value.
@@ -36,6 +39,8 @@ class NumericColumn(_Frozen):
         maximum: Largest finite value, None without any.
         mean: Mean of the finite values; None without any, or where it overflows.
         m2: Sum of squared differences from the mean (Chan, Golub and LeVeque 1983); None likewise.
+        zoned: Whether timestamps have a time zone; None for all else, and where version 1 of the
+            format did not say it.
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -50,12 +55,14 @@ class NumericColumn(_Frozen):
     maximum: float | None = None
     mean: float | None = None
     m2: float | None = None
+    zoned: bool | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> NumericColumn:
         if len(self.counts) != len(self.edges) + 1:
             raise ValueError("a profile has one count more than edges")
-        if any(low >= high for low, high in pairwise(self.edges)):
+        edges = np.asarray(self.edges, dtype=np.float64)
+        if not (edges[1:] > edges[:-1]).all():
             raise ValueError("the edges of a profile ascend")
         return self
 
@@ -84,7 +91,12 @@ class NumericColumn(_Frozen):
     def merge(self, other: NumericColumn, *, name: str) -> NumericColumn:
         """Both columns' rows together; raises InvalidData where the edges differ."""
         families = {self.family, other.family}
-        if self.edges != other.edges or (len(families) > 1 and families != {"integer", "number"}):
+        zones = {self.zoned, other.zoned} - {None}
+        if (
+            self.edges != other.edges
+            or (len(families) > 1 and families != {"integer", "number"})
+            or len(zones) > 1
+        ):
             raise InvalidData(
                 f"The column {name!r} was counted on other edges or is of another type.",
                 hint=_SAME_EDGES,
@@ -104,6 +116,7 @@ class NumericColumn(_Frozen):
             maximum=max(highs, default=None),
             mean=mean,
             m2=m2,
+            zoned=next(iter(zones), None),
         )
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from backbeat.drift._bins import (
     Bin,
     category_bins,
     equal_share_bins,
     ordered_counts,
     shared_counts,
-    written,
 )
 from backbeat.drift._columns import CategoricalColumn, NumericColumn
 from backbeat.drift.distance import (
@@ -39,7 +36,6 @@ class Evidence:
         name: The column.
         family: What its values are.
         schema: Why the columns cannot be compared at all, empty where they can.
-        outside: How half of the current values came to lie outside the reference, else empty.
         values: Comparison of the values, None where they cannot be compared.
         too_rare: Whether all categories are too rare to be compared.
         missing: Comparison of the share of missing rows, None where none are missing.
@@ -52,7 +48,6 @@ class Evidence:
     name: str
     family: str
     schema: str = ""
-    outside: str = ""
     values: Distance | None = None
     too_rare: bool = False
     missing: Distance | None = None
@@ -98,7 +93,6 @@ def _numeric(found: Evidence, old: NumericColumn, new: NumericColumn) -> Evidenc
     return replace(
         found,
         values=ks_distance(ordered_counts(old), ordered_counts(new)),
-        outside=_outside(old, new),
         psi=_psi(deciles, old.present, new.present),
         bins=bins,
     )
@@ -120,18 +114,3 @@ def _categorical(found: Evidence, old: CategoricalColumn, new: CategoricalColumn
 def _psi(bins: list[Bin], n: int, m: int) -> float | None:
     one = [round(piece.reference * n) for piece in bins]
     return psi(one, [round(piece.current * m) for piece in bins])
-
-
-def _outside(old: NumericColumn, new: NumericColumn) -> str:
-    """The unit check: the bin of the current median lies beyond every value of the reference."""
-    if old.family not in _COMPATIBLE or not old.present or not new.present:
-        return ""
-    counts = np.cumsum(ordered_counts(old))
-    median = int(np.searchsorted(np.cumsum(ordered_counts(new)) * 2, new.present))
-    before = int(counts[median - 1]) if median else 0
-    if int(counts[median]) and before < old.present:
-        return ""
-    side, bound = ("below", old.minimum) if not before else ("above", old.maximum)
-    limit = "every value" if bound is None else written(old.family, bound)
-    extreme = "smallest" if side == "below" else "largest"
-    return f"half of the values or more lie {side} {limit}, the reference's {extreme} value"

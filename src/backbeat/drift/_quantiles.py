@@ -37,22 +37,25 @@ class EdgeFinder:
 
     def add(self, values: Floats) -> None:
         """Take values in the order of the rows; NaN and infinities have no place among edges."""
-        values = values[np.isfinite(values)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = values.sum()
+        if not np.isfinite(total):
+            values = values[np.isfinite(values)]
         if not values.size:
             return
         self._low = min(self._low, float(values.min()))
         self._high = max(self._high, float(values.max()))
-        if self._distinct is not None:
-            seen = np.union1d(self._distinct, values)
-            self._distinct = seen if seen.size <= self._bins else None
         start = 0
         while start < values.size:
             piece = values[start : start + _BUFFER - self._pending_size]
-            self._pending.append(piece)
-            self._pending_size += piece.size
             start += piece.size
+            self._pending_size += piece.size
+            # a copy, as the block's memory is given back
+            self._pending.append(piece.copy())
             if self._pending_size == _BUFFER:
-                self._carry(np.sort(np.concatenate(self._pending)))
+                full = np.sort(np.concatenate(self._pending))
+                self._note(full)
+                self._carry(full)
                 self._pending, self._pending_size = [], 0
 
     def edges(self) -> tuple[float, ...]:
@@ -63,13 +66,27 @@ class EdgeFinder:
         """
         if not np.isfinite(self._low):
             return ()
+        if self._pending:
+            self._pending = [np.sort(np.concatenate(self._pending))]
+            self._note(self._pending[0])
         inside = self._distinct
         if inside is None:
             shares = np.arange(1, self._bins) / self._bins
             inside = np.unique([self._low, *self._at(shares), self._high])
-        found: list[float] = inside.tolist()
+        # -0.0 and 0.0 are one value, JSON has only one of them
+        found: list[float] = (inside + 0.0).tolist()
         below = math.nextafter(found[0], -math.inf)
         return (below, *found) if math.isfinite(below) else tuple(found)
+
+    def _note(self, ascending: Floats) -> None:
+        if self._distinct is None:
+            return
+        fresh = np.append(True, ascending[1:] != ascending[:-1])
+        if np.count_nonzero(fresh) <= self._bins:
+            seen = np.union1d(self._distinct, ascending[fresh])
+            self._distinct = seen if seen.size <= self._bins else None
+        else:
+            self._distinct = None
 
     def _carry(self, full: Floats) -> None:
         level = 0

@@ -3,87 +3,150 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
-from backbeat.drift._bins import Bin
+from pydantic import ValidationError
+
+from backbeat.drift._columns import CategoricalColumn, NumericColumn
 from backbeat.drift._evidence import Evidence, gather
+from backbeat.drift._judge import Judge, severity_of
+from backbeat.drift._past import Past, finding_of, past_of
+from backbeat.drift._statistics import BATCH
+from backbeat.drift.direct import emptied, freshness, half_outside, half_unknown, rescaled
+from backbeat.drift.past import PastBatch
 from backbeat.drift.profile import Profile
-from backbeat.drift.verdict import GRAVEST, Check, ColumnDrift, Decision, DriftVerdict, MovedBin
+from backbeat.drift.reference import refuse_itself
+from backbeat.drift.rules import Rules
+from backbeat.drift.verdict import (
+    GRAVEST,
+    ColumnDrift,
+    Decision,
+    Finding,
+    SegmentDrift,
+    Severity,
+)
 from backbeat.errors import InvalidStep
 
 __all__ = ["benjamini_hochberg", "decide"]
 
-_MOVED_SHOWN = 3
-_CERTAIN = 1e-9
+_SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "none")
+_SCALED = 2.0
+_SMALL_BATCH = 10.0  # what is too small for a pass can alarm, at a tenth of the level
 
 
 def decide(
     reference: Profile,
     current: Profile,
     *,
-    q: float = 0.05,
-    effect_floor: float = 0.1,
+    rules: Rules | None = None,
+    history: Sequence[PastBatch] = (),
+    partition: str = "",
+    muted: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+    q: float | None = None,
+    effect_floor: float | None = None,
     smallest_effect: float | None = None,
-    power: float = 0.8,
+    power: float | None = None,
     importance: Mapping[str, float] | None = None,
 ) -> Decision:
-    """Compare a batch with its reference, column by column.
+    """Compare a batch with its reference and with its own past, column by column.
 
-    A column that is missing, new or of another type, whose share of missing rows moved, or half
-    of whose values left the reference's range is broken. Else, a batch too small to show
-    `smallest_effect` at level `q` with this `power` is `insufficient_data`, never a pass. Else
-    the column drifted where its effect reaches `effect_floor` and its p-value, after Benjamini
-    and Hochberg (1995) over all tested columns, is at most `q`.
+    *Broken*, whatever the history: a column is missing, new or of another type; it has no values
+    any more; half of them left the reference's range or its list of categories; they are another
+    unit's; the newest row is too old. Also broken: a share of missing rows, or a number of rows,
+    beyond what the history calls ordinary.
+
+    *Drifted*, with at least `min_history` ordinary past batches: a statistic of the column (its
+    distance to the reference, its quantiles, categories that are new or gone) lies where at most
+    `false_alarm` of ordinary batches have any of all columns' statistics, and its effect reaches
+    `effect_floor`. Without that much history: the distance reaches `effect_floor` and its p-value,
+    after Benjamini and Hochberg (1995) over all columns, is at most `q`.
+
+    Else a batch too small to show `smallest_effect` at level `q` with this `power` is
+    `insufficient_data`, never a pass. What such a batch shows all the same is drift at a tenth of
+    the level.
 
     Args:
-        reference: What the model knows.
-        current: The batch, profiled with `edges_from=reference`.
-        q: Level, between 0 and 1: the expected share of false alarms among the alarms.
+        reference: What the batch is compared with (`reference_of`).
+        current: The batch, profiled with `edges_from=` the pinned profile.
+        rules: The thresholds; the default ones where None.
+        history: The batches before this one, the oldest first.
+        partition: The batch's name, such as its ISO day.
+        muted: ISO day until which each muted column raises no alarm.
+        now: When freshness and mutes are judged; the present where None.
+        q: Instead of the rules' own, like all that follows.
         effect_floor: Smallest effect that matters, 0 to 1.
-        smallest_effect: The effect that the batch must be able to show; None for the floor.
+        smallest_effect: The effect that the batch must be able to show.
         power: The probability with which it must be able to, 0.5 or more and below 1.
-        importance: Weight per column for the ranking, 1 for those not named.
+        importance: Weight per column for the ranking.
 
     Raises:
-        InvalidData: The two profiles were counted on different edges.
-        InvalidStep: A parameter is out of its range.
+        InvalidData: The profiles were counted on different edges, or the reference or the history
+            contains the batch itself.
+        InvalidStep: A threshold is out of its range, or `time_column` is no column of moments.
     """
-    wanted = effect_floor if smallest_effect is None else smallest_effect
-    _check_parameters(q=q, effect_floor=effect_floor, smallest_effect=wanted, power=power)
-    names = list(dict.fromkeys([*reference.columns, *current.columns]))
-    found = [gather(name, reference, current) for name in names]
+    rules = _changed(
+        rules or Rules(),
+        q=q,
+        effect_floor=effect_floor,
+        smallest_effect=smallest_effect,
+        power=power,
+        importance=importance,
+    )
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    refuse_itself(reference, history, partition)
+    found = [
+        gather(name, reference, current)
+        for name in dict.fromkeys([*reference.columns, *current.columns])
+    ]
+    wanted = rules.effect_floor if rules.smallest_effect is None else rules.smallest_effect
+    comparable = [item.name for item in found if not item.schema]
+    past = past_of(reference, current, comparable, history, rules, partition)
     smallest = {
-        item.name: item.values.smallest_effect(q=q, power=power)
+        item.name: item.values.smallest_effect(q=rules.q, power=rules.power)
         for item in found
         if item.values is not None and item.values.size
     }
-    tests: dict[tuple[str, str], float] = {}
-    for item in found:
-        if item.missing is not None and item.missing.size:
-            tests[item.name, "missing"] = item.missing.p
-        if item.values and not item.too_rare and smallest.get(item.name, 2.0) <= wanted:
-            tests[item.name, "values"] = item.values.p
-    adjusted = dict(zip(tests, benjamini_hochberg(list(tests.values())), strict=True))
-    judge = _Judge(
-        q=q, floor=effect_floor, wanted=wanted, power=power, smallest=smallest, adjusted=adjusted
+    judge = Judge(
+        rules=rules,
+        wanted=wanted,
+        past=past,
+        smallest=smallest,
+        adjusted=_adjusted(found, smallest, wanted, past),
+        direct=_direct(found, reference, current, rules, past, now),
+        streaks=_streaks(history),
+        muted={n: day for n, day in (muted or {}).items() if day >= now.date().isoformat()},
     )
-    weights = importance or {}
-    columns = [judge.column(item, weights.get(item.name, 1.0)) for item in found]
-    columns.sort(key=_urgency)
-    verdicts = {column.verdict for column in columns}
-    if not current.rows:
-        verdicts.add("insufficient_data")
+    columns = sorted(map(judge.column, found), key=_urgency)
+    whole = [
+        (finding_of(one, past.batches), one.excess)
+        for one in past.of(BATCH)
+        if one.fired and one.effect >= rules.effect_floor
+    ]
+    verdicts = {column.verdict for column in columns if column.muted_until is None}
+    verdicts |= {"broken"} if whole else set()
+    verdicts |= set() if current.rows else {"insufficient_data"}
+    severities = {column.severity for column in columns}
+    severities |= {severity_of(excess) for _, excess in whole}
     return Decision(
         verdict=next((verdict for verdict in GRAVEST if verdict in verdicts), "stable"),
-        q=q,
-        effect_floor=effect_floor,
+        calibrated=bool(past.batches),
+        q=rules.q,
+        effect_floor=rules.effect_floor,
         smallest_effect=wanted,
-        power=power,
+        power=rules.power,
         reference_rows=reference.rows,
         current_rows=current.rows,
         columns=tuple(
             column.model_copy(update={"rank": rank}) for rank, column in enumerate(columns, start=1)
         ),
+        against=rules.against,
+        partition=partition,
+        history_batches=past.batches,
+        severity=next((each for each in _SEVERITIES if each in severities), "none"),
+        segments=_segments(reference, current, rules, history, partition, now),
+        findings=tuple(finding for finding, _ in whole),
     )
 
 
@@ -99,108 +162,145 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _check_parameters(**values: float) -> None:
-    for name, value in values.items():
-        low = 0.5 if name == "power" else 0.0
-        if not low <= value <= 1 or (name in ("q", "power") and value in (0, 1)):
-            raise InvalidStep(
-                f"The parameter {name} is {value}, outside its range.",
-                hint=f"choose {name} between {low:g} and 1",
+def _changed(rules: Rules, **fields: Any) -> Rules:
+    changed = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return Rules.model_validate({**rules.model_dump(), **changed}) if changed else rules
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidStep(
+            f"The parameter {name} is {first['input']!r}: {first['msg']}.",
+            hint="see `backbeat.drift.Rules` for the thresholds and their ranges",
+        ) from error
+
+
+def _adjusted(
+    found: Sequence[Evidence], smallest: Mapping[str, float], wanted: float, past: Past
+) -> dict[tuple[str, str], float]:
+    tests: dict[tuple[str, str], float] = {}
+    doubtful: dict[tuple[str, str], float] = {}
+    for item in found:
+        if item.missing is not None and item.missing.size:
+            tests[item.name, "missing"] = item.missing.p
+        if item.values is None or not item.values.size or item.too_rare:
+            continue
+        # with a history its limit says what is unusual in batches of this size
+        large = past.calibrated(item.name) or smallest[item.name] <= wanted
+        (tests if large else doubtful)[item.name, "values"] = item.values.p
+    return {
+        key: min(1.0, p * factor)
+        for group, factor in ((tests, 1.0), (doubtful, _SMALL_BATCH))
+        for key, p in zip(group, benjamini_hochberg(list(group.values())), strict=True)
+    }
+
+
+def _direct(
+    found: Sequence[Evidence],
+    reference: Profile,
+    current: Profile,
+    rules: Rules,
+    past: Past,
+    now: datetime,
+) -> dict[str, list[Finding]]:
+    direct: dict[str, list[Finding]] = {}
+    for item in found:
+        if not item.schema:
+            checks = _checks(item, reference, current, rules, past)
+            direct[item.name] = [finding for finding in checks if finding is not None]
+    if current.rows and (stale := freshness(reference, current, rules, now)) is not None:
+        direct.setdefault(rules.time_column or "", []).append(stale)
+    return direct
+
+
+def _checks(
+    item: Evidence, reference: Profile, current: Profile, rules: Rules, past: Past
+) -> list[Finding | None]:
+    old, new = reference.columns[item.name], current.columns[item.name]
+    checks = [emptied(old, new, old_rows=reference.rows, new_rows=current.rows, q=rules.q)]
+    if item.values is None or item.values.p > rules.q:
+        return checks
+    if isinstance(old, NumericColumn) and isinstance(new, NumericColumn):
+        unit = rescaled(old, new, item.values)
+        if unit is not None and not _swings(past, item.name):
+            checks.append(unit.finding())
+        checks.append(half_outside(old, new))
+    elif isinstance(old, CategoricalColumn) and isinstance(new, CategoricalColumn):
+        checks.append(half_unknown(old, new))
+    return checks
+
+
+def _swings(past: Past, column: str) -> bool:
+    """Whether the column's median has moved by half as much on ordinary days."""
+    for one in past.of(column):
+        if one.statistic.name == "q50":
+            return abs(one.statistic.value - one.expected) < _SCALED * one.usual_error
+    return False
+
+
+def _streaks(history: Sequence[PastBatch]) -> dict[str, int]:
+    if not history:
+        return {}
+    still = set(history[-1].fired)
+    streaks = dict.fromkeys(still, 0)
+    for batch in reversed(history):
+        still &= set(batch.fired)
+        if not still:
+            break
+        for name in still:
+            streaks[name] += 1
+    return streaks
+
+
+def _segments(
+    reference: Profile,
+    current: Profile,
+    rules: Rules,
+    history: Sequence[PastBatch],
+    partition: str,
+    now: datetime,
+) -> tuple[SegmentDrift, ...]:
+    """Each segment's own verdict, which says where to look; the batch's is that of all its rows."""
+    names = [name for name in reference.segments if name in current.segments]
+    # all segments together are to alarm no more often than the batch
+    stricter = rules.model_copy(
+        update={"false_alarm": rules.false_alarm / max(1, len(names)), "max_age_hours": None}
+    )
+    found = []
+    for name in names:
+        before = [
+            PastBatch(
+                partition=batch.partition,
+                profile=batch.profile.segments[name],
+                verdict=batch.verdict,
+                acknowledged=batch.acknowledged,
             )
+            for batch in history
+            if name in batch.profile.segments
+        ]
+        decision = decide(
+            reference.segments[name],
+            current.segments[name],
+            rules=stricter,
+            history=before,
+            partition=partition,
+            now=now,
+        )
+        found.append(
+            SegmentDrift(
+                segment=name,
+                verdict=decision.verdict,
+                rows=decision.current_rows,
+                columns=decision.alarms,
+            )
+        )
+    return tuple(sorted(found, key=lambda each: (GRAVEST.index(each.verdict), each.segment)))
 
 
-def _urgency(column: ColumnDrift) -> tuple[int, float, str]:
+def _urgency(column: ColumnDrift) -> tuple[bool, int, float, str]:
     return (
+        column.muted_until is not None,
         GRAVEST.index(column.verdict),
         -(column.effect or 0.0) * column.importance,
         column.name,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Judge:
-    """The rule, with the thresholds it applies to every column."""
-
-    q: float
-    floor: float
-    wanted: float
-    power: float
-    smallest: Mapping[str, float]
-    adjusted: Mapping[tuple[str, str], float]
-
-    def column(self, item: Evidence, importance: float) -> ColumnDrift:
-        verdict, fired, reason = self._verdict(item)
-        values = item.values if item.values is not None and item.values.size else None
-        moved = sorted(item.bins, key=lambda piece: -piece.moved) if values else []
-        return ColumnDrift(
-            name=item.name,
-            family=item.family,
-            verdict=verdict,
-            fired=fired,
-            reason=reason,
-            measure=values.measure if values else None,
-            effect=values.effect if values else None,
-            p=values.p if values else None,
-            p_adjusted=self.adjusted.get((item.name, "values")),
-            smallest_effect=self.smallest.get(item.name),
-            reference_missing=item.reference_missing,
-            current_missing=item.current_missing,
-            psi=item.psi,
-            moved=tuple(_moved(piece) for piece in moved[:_MOVED_SHOWN] if piece.moved),
-            importance=importance,
-        )
-
-    def _verdict(self, item: Evidence) -> tuple[DriftVerdict, Check, str]:
-        if item.schema:
-            return "broken", "schema", item.schema
-        missing = item.missing
-        if missing is not None and missing.effect >= self.floor:
-            adjusted = self.adjusted.get((item.name, "missing"), 1.0)
-            if adjusted <= self.q:
-                reason = (
-                    f"its share of missing rows went from {item.reference_missing:.1%} "
-                    f"to {item.current_missing:.1%}"
-                )
-                return "broken", "missing", reason
-        if item.outside and item.values is not None and item.values.p <= self.q:
-            return "broken", "range", item.outside
-        return self._tested(item)
-
-    def _tested(self, item: Evidence) -> tuple[DriftVerdict, Check, str]:
-        if item.too_rare:
-            reason = "every category is too rare to compare (an identifier?)"
-            return "insufficient_data", "power", reason
-        adjusted = self.adjusted.get((item.name, "values"))
-        if adjusted is None or item.values is None:
-            return self._too_small(item)
-        effect = item.values.effect
-        certain = "below 1e-9" if adjusted < _CERTAIN else f"{adjusted:.2g}"
-        reason = (
-            f"effect {effect:.3f} (floor {self.floor:g}), adjusted p {certain} (level {self.q:g})"
-        )
-        if effect >= self.floor and adjusted <= self.q:
-            return "drifted", "distribution", reason
-        return "stable", "none", reason
-
-    def _too_small(self, item: Evidence) -> tuple[DriftVerdict, Check, str]:
-        smallest = self.smallest.get(item.name)
-        if item.reference_missing == item.current_missing == 1:
-            return "stable", "none", "it has no values on either side"
-        if smallest is None:
-            return "insufficient_data", "power", "there are no values to compare"
-        reason = (
-            f"it has too few values to show an effect of {self.wanted:g} with a power of "
-            f"{self.power:g}; the smallest it could show is {smallest:.2f}"
-        )
-        return "insufficient_data", "power", reason
-
-
-def _moved(piece: Bin) -> MovedBin:
-    return MovedBin(
-        label=piece.label,
-        low=piece.low,
-        high=piece.high,
-        category=piece.category,
-        reference=piece.reference,
-        current=piece.current,
     )

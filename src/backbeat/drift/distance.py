@@ -15,9 +15,18 @@ import numpy.typing as npt
 
 from backbeat.errors import InvalidData
 
-__all__ = ["Distance", "categories_distance", "ks_distance", "missing_distance", "psi"]
+__all__ = [
+    "Distance",
+    "categories_distance",
+    "categories_effects",
+    "ks_distance",
+    "ks_effects",
+    "missing_distance",
+    "psi",
+]
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 _RARE = 5.0
 
@@ -109,6 +118,38 @@ def categories_distance(
     pooled = (one[seen] + two[seen]) / (n + m)
     statistic = size * float((np.square(p - q) / pooled).sum())
     return Distance("chi2", effect, _chi_square(statistic, p.size - 1), int(p.size), size)
+
+
+def categories_effects(reference: Counts, current: Counts) -> Floats:
+    """The effect of `categories_distance` alone per row, NaN where a side has no values.
+
+    Args:
+        reference: Counts, shape (batches, categories + 1); the last is the rest.
+        current: The same of the other samples.
+    """
+    n, m = reference.sum(axis=1, keepdims=True), current.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rare = (reference + current) * (np.minimum(n, m) / (n + m)) < _RARE
+        rare[:, -1:] = True
+        p, q = reference / n, current / m
+        cells = np.where(rare, 0.0, np.square(p - q) / (p + q)).sum(axis=1)
+        p, q = (np.where(rare, share, 0.0).sum(axis=1) for share in (p, q))
+        cells += np.where(p + q > 0, np.square(p - q) / (p + q), 0.0)
+        cells[(n * m)[:, 0] == 0] = np.nan
+    return np.asarray(np.sqrt(np.minimum(1.0, cells / 2)), dtype=np.float64)
+
+
+def ks_effects(reference: Counts, current: Counts) -> Floats:
+    """Kolmogorov-Smirnov's D per row of two arrays of counts, NaN where a side has no values.
+
+    Args:
+        reference: Counts, shape (batches, bins) or (1, bins).
+        current: Counts, shape (batches, bins).
+    """
+    with np.errstate(invalid="ignore"):
+        one = np.cumsum(reference, axis=1) / reference.sum(axis=1, keepdims=True)
+        two = np.cumsum(current, axis=1) / current.sum(axis=1, keepdims=True)
+    return np.asarray(np.abs(one - two).max(axis=1), dtype=np.float64)
 
 
 def missing_distance(

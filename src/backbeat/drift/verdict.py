@@ -170,12 +170,18 @@ class ColumnDrift(_Frozen):
     streak: int = 0
     muted_until: str | None = None
 
+    @property
+    def alarming(self) -> bool:
+        """Whether the column drifted or is broken, and nobody has muted it."""
+        return self.verdict in ("drifted", "broken") and self.muted_until is None
+
 
 class Decision(_Frozen):
     """The verdict on a batch, with everything it rests on.
 
     Args:
-        verdict: The gravest verdict of any column: broken, drifted, insufficient_data, stable.
+        verdict: The gravest verdict of the batch as a whole and of any column that is not muted:
+            broken, drifted, insufficient_data, stable.
         calibrated: Whether the thresholds come from the columns' own history.
         q: Level of the Benjamini-Hochberg procedure.
         effect_floor: An effect below this is no drift, however certain.
@@ -190,6 +196,7 @@ class Decision(_Frozen):
         history_batches: How many past batches calibrated the thresholds.
         severity: The gravest severity of any column.
         segments: What was found per segment, where the profiles have them.
+        findings: Every check of the batch as a whole that fired: volume.
     """
 
     verdict: DriftVerdict
@@ -207,11 +214,23 @@ class Decision(_Frozen):
     history_batches: int = 0
     severity: Severity = "none"
     segments: tuple[SegmentDrift, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def fired(self) -> tuple[str, ...]:
+        """The columns of which a check fired, drifted or not, for the history of later batches."""
+        return tuple(column.name for column in self.columns if column.findings)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """The columns that drifted or are broken and are not muted, the worst first."""
+        return tuple(column.name for column in self.columns if column.alarming)
 
     @property
     def sentence(self) -> str:
         """The verdict for people, in one sentence."""
-        found = Counter(column.verdict for column in self.columns)
+        heard = [column for column in self.columns if column.muted_until is None]
+        found = Counter(column.verdict for column in heard)
         total = f"{len(self.columns)} column{'s' if len(self.columns) != 1 else ''}"
         if not self.current_rows:
             return "The batch is empty, so there is nothing to judge."
@@ -222,8 +241,11 @@ class Decision(_Frozen):
             for verdict in GRAVEST[:3]
             if found[verdict]
         ]
-        first = self.columns[0]
-        return f"{'; '.join(parts)}. Look at {first.name} first: {first.reason}."
+        whole = [finding.sentence for finding in self.findings]
+        if not parts:
+            return f"The batch as a whole is broken: {'; '.join(whole)}."
+        looked = f"Look at {heard[0].name} first: {heard[0].reason}"
+        return f"{'; '.join([*parts, *whole])}. {looked}."
 
 
 _SAID: dict[str, tuple[str, str]] = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from backbeat.steps.compare_models import CompareModels
     from backbeat.steps.drift_check import DriftCheck
     from backbeat.steps.log_lineage import LogLineage
+    from backbeat.steps.performance_check import PerformanceCheck
     from backbeat.steps.promote_model import PromoteModel
     from backbeat.steps.quality_check import QualityCheck
     from backbeat.steps.register_candidate import RegisterCandidate
@@ -25,6 +26,7 @@ __all__ = [
     "CompareModels",
     "DriftCheck",
     "LogLineage",
+    "PerformanceCheck",
     "PromoteModel",
     "QualityCheck",
     "RegisterCandidate",

@@ -5,20 +5,27 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from backbeat.errors import ContractBroken, NotFound
+from backbeat.drift.rules import Rules
+from backbeat.errors import ContractBroken
 from backbeat.ports import Need
 from backbeat.reference import DataRef, Dataset
 from backbeat.step import Done, Outcome, Step, StepContext
 from backbeat.steps.pinned import open_pinned, pin
+from backbeat.steps.profile_reference import profile_key
 
 if TYPE_CHECKING:
-    from backbeat.drift import Profile
+    import pyarrow.dataset as ds
+
+    from backbeat.drift import Decision, Profile
+    from backbeat.drift.checking import Checked
+    from backbeat.drift.history import Monitor
 
 __all__ = ["DriftCheck"]
 
 _NO_REFERENCE = "no_reference"
+_THRESHOLDS = ("q", "effect_floor", "power")
 
 
 class DriftCheck(Step):
@@ -35,9 +42,18 @@ class DriftCheck(Step):
         power: Chance with which a shift as large as the floor must be seen, else the column is
             `insufficient_data`.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the batch is judged by its past, and becomes a part of
+            it. Empty judges without a history.
+        partition: The batch's name, such as its ISO day; with a monitor it says what is its past.
+        rules: Every threshold, as data, instead of `q`, `effect_floor` and `power`; with a monitor
+            and without rules, their defaults hold.
 
     Value: `verdict` (stable, drifted, broken, insufficient_data, no_reference), `calibrated`,
     `columns` (those that moved, the worst first), `rows`, `reference`, `report`.
+
+    With a monitor or rules also `severity`, `alarms` (the columns that moved and are not muted),
+    `history_batches` (how many past batches the limits come from), `cause` (a digest of the alarms'
+    columns and checks: the same cause has the same one), `batch` (its store key in the history).
     """
 
     kind: ClassVar[str] = "drift.check/v1"
@@ -50,15 +66,35 @@ class DriftCheck(Step):
     effect_floor: float = Field(default=0.1, gt=0, lt=1)
     power: float = Field(default=0.8, gt=0, lt=1)
     report: str = Field(default="reports/drift")
+    monitor: str = ""
+    partition: str = ""
+    rules: Rules | None = None
+
+    @model_validator(mode="after")
+    def _one_place_for_thresholds(self) -> DriftCheck:
+        if self.monitor and not self.partition:
+            raise ValueError("`monitor` needs `partition`: the batch's name, such as its day")
+        if self._by_rules:
+            fields = type(self).model_fields
+            moved = [name for name in _THRESHOLDS if getattr(self, name) != fields[name].default]
+            if moved:
+                raise ValueError(f"with `monitor` or `rules`, write {moved[0]} into `rules`")
+        if self.rules is not None and self.rules.against != "pinned" and not self.monitor:
+            raise ValueError(f"rules against {self.rules.against} batches need a `monitor`")
+        return self
 
     def required(self) -> frozenset[Need]:
         """A registry only where a model version is named: rung 0 has none."""
         return self.needs if self.reference.startswith("models:/") else frozenset({Need.STORE})
 
     def resolve(self, ctx: StepContext) -> dict[str, str]:
-        """Pin the new data, and the reference to one profile's bytes."""
+        """Pin the new data, and the reference to one profile's bytes.
+
+        The history is not pinned: it is what earlier partitions have left, and a retry of a batch
+        must stay the same work when one of them is written late.
+        """
         inputs = {"current": pin(ctx, self.current), "reference": _NO_REFERENCE}
-        key = self._profile_key(ctx)
+        key = profile_key(ctx, self.reference)
         if key is not None:
             inputs["reference"] = key
             inputs["profile"] = _digest(ctx.store.read(key))
@@ -66,7 +102,8 @@ class DriftCheck(Step):
 
     def perform(self, ctx: StepContext) -> Outcome:
         """Profile the new data on the reference's bins, and decide."""
-        from backbeat.drift import Profile, build_profile, decide, report_html, report_markdown
+        from backbeat.drift import Profile, report_html, report_markdown
+        from backbeat.drift.checking import keep
 
         table, refs = open_pinned(ctx, "current", self.current)
         key = ctx.inputs["reference"]
@@ -78,6 +115,7 @@ class DriftCheck(Step):
                     "columns": [],
                     "rows": table.count_rows(),
                     "reference": None,
+                    **self._judged(None),
                 },
                 inputs=refs,
                 evidence={"why": f"{self.reference} does not exist yet: nothing to compare with"},
@@ -86,13 +124,10 @@ class DriftCheck(Step):
         reference = Profile.from_bytes(content)
         if self.columns is not None:
             _require_profiled(self.columns, reference, key)
-            chosen = {name: reference.columns[name] for name in self.columns}
-            reference = reference.model_copy(update={"columns": chosen})
-        # a column that the profile does not watch is the quality suite's affair
-        current = build_profile(table, columns=tuple(reference.columns), edges_from=reference)
-        decision = decide(
-            reference, current, q=self.q, effect_floor=self.effect_floor, power=self.power
-        )
+            reference = reference.only(self.columns)
+        monitor = self._monitor(ctx)
+        checked = self._checked(table, reference, monitor)
+        decision, current = checked.decision, checked.current
         moved = [c for c in decision.columns if c.verdict in {"drifted", "broken"}]
         value: dict[str, Any] = {
             "verdict": decision.verdict,
@@ -100,7 +135,11 @@ class DriftCheck(Step):
             "columns": [column.name for column in moved],
             "rows": current.rows,
             "reference": key,
+            **self._judged(decision),
         }
+        if monitor is not None:
+            ctx.ensure_current()
+            value["batch"] = keep(monitor, checked, pinned=reference, rules=self._rules())
         outputs: tuple[DataRef, ...] = ()
         if self.report:
             shown = {"step": self.digest(), "inputs": dict(ctx.inputs)}
@@ -108,10 +147,10 @@ class DriftCheck(Step):
             value["report"] = f"{self.report}/{name}.html"
             page = report_html(
                 decision,
-                reference,
+                checked.reference,
                 current,
                 title=f"Drift of {self.current.title}",
-                subtitle=f"against the profile {key}",
+                subtitle=f"against {decision.reference_title or 'the profile'} {key}",
             ).encode()
             ctx.store.write(value["report"], page)
             outputs = (DataRef(uri=value["report"], digest=_digest(page), format="html"),)
@@ -127,20 +166,50 @@ class DriftCheck(Step):
             },
         )
 
-    def _profile_key(self, ctx: StepContext) -> str | None:
-        if not self.reference.startswith("models:/"):
-            return self.reference
-        name, _, alias = self.reference.removeprefix("models:/").partition("@")
-        if alias and ctx.registry.alias(name, alias) is None:
+    @property
+    def _by_rules(self) -> bool:
+        return bool(self.monitor) or self.rules is not None
+
+    def _rules(self) -> Rules:
+        return self.rules or Rules()
+
+    def _monitor(self, ctx: StepContext) -> Monitor | None:
+        if not self.monitor:
             return None
-        version = ctx.registry.resolve(self.reference)
-        key = version.tags.get("backbeat.profile")
-        if key is None:
-            raise NotFound(
-                f"no profile is bound to {version.uri}",
-                hint="run BuildProfile with model= that version, or name a profile as reference",
+        from backbeat.drift.history import Monitor
+
+        return Monitor(ctx.store, self.monitor)
+
+    def _checked(self, table: ds.Dataset, reference: Profile, monitor: Monitor | None) -> Checked:
+        from backbeat.drift import decide
+        from backbeat.drift.checking import Checked, check_batch, count_batch
+
+        if self._by_rules:
+            return check_batch(
+                table,
+                pinned=reference,
+                rules=self._rules(),
+                partition=self.partition,
+                monitor=monitor,
             )
-        return key
+        # a column that the profile does not watch is the quality suite's affair
+        current = count_batch(table, reference, partition=self.partition)
+        decision = decide(
+            reference, current, q=self.q, effect_floor=self.effect_floor, power=self.power
+        )
+        return Checked(decision=decision, reference=reference, current=current)
+
+    def _judged(self, decision: Decision | None) -> dict[str, Any]:
+        from backbeat.drift.checking import cause
+
+        if not self._by_rules:
+            return {}
+        return {
+            "severity": decision.severity if decision else "none",
+            "alarms": list(decision.alarms) if decision else [],
+            "history_batches": decision.history_batches if decision else 0,
+            "cause": cause(decision) if decision else "",
+        }
 
 
 def _require_profiled(columns: tuple[str, ...], profile: Profile, key: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,35 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     yield process, said
     process.kill()
     process.communicate()
+
+
+@pytest.fixture(scope="session")
+def landed() -> Callable[[Path], None]:
+    """Writes 63 days of parcels from 2024-01-01 on; one is missing, on the last many are near."""
+
+    def write(folder: Path) -> None:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True)
+        first = date(2024, 1, 1)
+        for number in range(63):
+            day = first + timedelta(days=number)
+            if day == date(2024, 2, 10):
+                continue
+            random = np.random.default_rng(number)
+            distance = random.uniform(1, 400, 2000) * (1 + 0.05 * np.sin(number))
+            if day == date(2024, 3, 3):
+                distance[:800] = random.uniform(1, 60, 800)
+            columns = {
+                "weight_kg": random.gamma(2, 3, 2000),
+                "distance_km": distance,
+                "depot": random.choice(["north", "south", "harbour"], 2000),
+            }
+            pq.write_table(pa.table(columns), folder / f"{day}.parquet")
+
+    return write
 
 
 @pytest.fixture

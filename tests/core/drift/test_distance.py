@@ -10,7 +10,9 @@ from scipy import stats
 
 from backbeat.drift.distance import (
     categories_distance,
+    categories_effects,
     ks_distance,
+    ks_effects,
     missing_distance,
     psi,
 )
@@ -125,6 +127,21 @@ def test_every_measure_stays_in_its_bounds_and_is_symmetric(one: Any, two: Any) 
     if sum(one) and sum(two):
         assert psi(one, two) == pytest.approx(psi(two, one))
         assert psi(one, one) == 0
+
+
+@given(st.lists(st.tuples(COUNTS, COUNTS), min_size=1, max_size=5))
+def test_the_effects_of_a_history_are_those_of_its_batches(pairs: Any) -> None:
+    """Many batches at once give each batch's own effect, and NaN where a side is empty."""
+    one, two = (np.array(side) for side in zip(*pairs, strict=True))
+    ks, chi2 = ks_effects(one, two), categories_effects(one, two)
+    for at, (old, new) in enumerate(pairs):
+        if not sum(old) or not sum(new):
+            assert np.isnan([ks[at], chi2[at]]).all()
+            continue
+        assert ks[at] == pytest.approx(ks_distance(old, new).effect)
+        rest = (old[-1], new[-1])
+        expected = categories_distance(old[:-1], new[:-1], rest=rest).effect
+        assert chi2[at] == pytest.approx(expected)
 
 
 def test_missing_rows_are_compared_as_shares() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backbeat.drift import Profile, build_profile
-from backbeat.drift.profile import CategoricalColumn, NumericColumn
+from backbeat.drift.profile import NumericColumn
 from backbeat.errors import ContractBroken, InvalidData
 
 FLOATS = st.one_of(
@@ -43,15 +44,6 @@ def from_rows(rows: list[Any], **options: Any) -> Profile:
     )
 
 
-def integers(found: Profile) -> dict[str, Any]:
-    """Everything of a profile but its floating-point moments."""
-    content: dict[str, Any] = json.loads(found.to_bytes())
-    for column in content["columns"].values():
-        column.pop("mean", None)
-        column.pop("m2", None)
-    return content
-
-
 def messy(size: int, seed: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=size)
@@ -62,53 +54,11 @@ def messy(size: int, seed: int) -> tuple[Any, Any]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(ROWS, ROWS, ROWS)
-def test_merging_is_commutative_and_associative(one: Any, two: Any, three: Any) -> None:
-    """Parts may be merged in any order and grouping; swapping two sides changes no byte."""
-    edges = from_rows([*one, (0.0, "a")])
-    a, b, c = (from_rows(rows, edges_from=edges) for rows in (one, two, three))
-    assert a.merge(b).to_bytes() == b.merge(a).to_bytes()
-    left, right = a.merge(b).merge(c), a.merge(b.merge(c))
-    assert integers(left) == integers(right)
-    whole = from_rows([*one, *two, *three], edges_from=edges)
-    assert integers(left) == integers(whole)
-    numbers = left.columns["x"], right.columns["x"], whole.columns["x"]
-    assert len({column.mean is None for column in numbers}) == 1
-    if whole.columns["x"].mean is not None:
-        assert numbers[0].mean == pytest.approx(numbers[2].mean, rel=1e-9, abs=1e-6)
-        assert numbers[1].m2 == pytest.approx(numbers[2].m2, rel=1e-9, abs=1e-3)
-
-
-@settings(max_examples=60, deadline=None)
 @given(ROWS)
 def test_bytes_round_trip(rows: list[Any]) -> None:
     """A profile that is written and read back is equal, to the last bit of every edge."""
     found = from_rows(rows)
     assert Profile.from_bytes(found.to_bytes()) == found
-
-
-@given(
-    st.lists(
-        st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), max_size=6),
-        min_size=3,
-        max_size=3,
-    ),
-    st.lists(st.booleans(), min_size=3, max_size=3),
-)
-def test_merging_frozen_and_complete_categories_is_associative(
-    counts: Any, folded: list[bool]
-) -> None:
-    """Columns counted by name and columns on a frozen list merge to the same in every order."""
-    columns = [CategoricalColumn(counts=each) for each in counts]
-    a, b, c = (
-        column.folded(frozenset("ab")) if fold else column
-        for column, fold in zip(columns, folded, strict=True)
-    )
-    assert a.merge(b, name="c") == b.merge(a, name="c")
-    left = a.merge(b, name="c").merge(c, name="c")
-    assert left == a.merge(b.merge(c, name="c"), name="c")
-    assert left.present == sum(sum(each.values()) for each in counts)
-    assert left.distinct_values == len(set().union(*counts))
 
 
 @pytest.mark.parametrize("size", [500, 200_000])
@@ -209,12 +159,16 @@ def test_every_scalar_type_has_a_profile() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[[1], [2]], [{"a": 1}, {"a": 2}], pa.array([b"x", b"y"])],
-    ids=["list", "struct", "bin"],
+    [
+        pa.array([b"x", b"y"]),
+        pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+        pa.array([{"a": b"x"}, {"a": b"y"}]),
+    ],
+    ids=["bin", "map", "binary in a struct"],
 )
-def test_a_nested_or_binary_column_is_refused_by_name(values: Any) -> None:
+def test_a_column_without_a_distribution_is_refused_by_name(values: Any) -> None:
     """A type without a distribution is refused, naming the column and what to do."""
-    with pytest.raises(ContractBroken, match="'odd'") as caught:
+    with pytest.raises(ContractBroken, match=r"'odd(\.a)?'") as caught:
         profile({"odd": values})
     assert "columns" in caught.value.hint
     assert profile({"odd": values, "x": [1, 2]}, columns=["x"]).rows == 2
@@ -243,7 +197,7 @@ def test_too_many_categories_become_the_frequent_ones_and_the_rest() -> None:
     reference = profile({"c": values})
     found = reference.columns["c"]
     assert not found.complete
-    assert len(found.counts) == 1_000
+    assert 800 <= len(found.counts) <= 1_000
     names, counts = np.unique(frequent.astype(str), return_counts=True)
     exact = dict(zip(names.tolist(), counts.tolist(), strict=True))
     assert {name: found.counts[name] for name in exact} == exact
@@ -262,25 +216,13 @@ def test_a_batch_of_new_categories_folds_onto_the_reference() -> None:
     assert (found.counts, found.other, found.complete) == ({"a": 1, "b": 0}, 10_050, False)
 
 
-def test_merging_other_edges_or_columns_is_refused() -> None:
-    """Profiles on other edges or of other columns do not merge; the hint says how they would."""
-    one, two = profile({"x": [1.0, 2.0]}), profile({"x": [1.0, 3.0]})
-    with pytest.raises(InvalidData, match="other edges") as caught:
-        one.merge(two)
-    assert "edges_from" in caught.value.hint
-    with pytest.raises(InvalidData, match="'y'"):
-        one.merge(profile({"x": [1.0, 2.0], "y": [1, 2]}))
-    with pytest.raises(InvalidData, match="numeric on one side"):
-        one.merge(profile({"x": ["a", "b"]}))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda data: data[: len(data) // 2], "truncated"),
         (lambda _: b"\xff\x00", "truncated or not JSON"),
         (lambda _: b"[1, 2]", "not a drift profile"),
-        (lambda data: data.replace(b'"version":1', b'"version":2'), "newer"),
+        (lambda data: data.replace(b'"version":2', b'"version":3'), "newer"),
         (lambda data: data.replace(b'"rows":3', b'"rows":4'), "damaged"),
         (lambda data: data.replace(b'"nulls":0', b'"nulls":-1'), "damaged"),
         (lambda data: data.replace(b'"mean":2', b'"mean":NaN'), "damaged"),
@@ -332,3 +274,82 @@ def test_extreme_numbers_survive() -> None:
     assert sum(column.counts) == 4
     assert column.m2 is None
     assert Profile.from_bytes(found.to_bytes()) == found
+
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+def older(found: Profile) -> bytes:
+    """The profile as version 1 of the format wrote it."""
+    content = json.loads(found.to_bytes())
+    content["version"] = 1
+    for field in ("model", "partition", "by", "derivations", "segments", "edges_digest"):
+        del content[field]
+    for column in content["columns"].values():
+        column.pop("zoned", None)
+    return json.dumps(content).encode()
+
+
+def test_the_published_schema_is_what_is_written() -> None:
+    """docs/schemas holds the schema of a profile's file, and a file with everything fits it."""
+    schema = json.loads((SCHEMAS / "Profile-v2.json").read_text())
+    assert schema == Profile.model_json_schema(mode="serialization")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    found = profile(
+        {"x": [1.0, 2.0, None], "c": ["a", "b", "a"], "t": ["one two", "", None]},
+        kinds={"t": "text"},
+        given={"x": ["c"]},
+        by=["c"],
+        model="models:/m/1",
+        partition="2013-01-01",
+    )
+    jsonschema.validate(json.loads(found.to_bytes()), schema)
+    broken = json.loads(found.to_bytes()) | {"rows": -1}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+
+
+def test_version_1_is_read_and_its_schema_stays() -> None:
+    """A file of version 1 fits the schema published for it, and reads as the same counts."""
+    found = profile({"x": [1.0, 2.0, None], "c": ["a", "b", "a"]})
+    data = older(found)
+    jsonschema.validate(json.loads(data), json.loads((SCHEMAS / "Profile-v1.json").read_text()))
+    assert Profile.from_bytes(data) == found
+
+
+def test_fields_of_a_newer_minor_version_are_left_out() -> None:
+    """What a newer writer adds, at the top, in a column or a segment, does not stop a reader."""
+    found = profile({"x": [1.0, 2.0], "c": ["a", "b"]}, by=["c"])
+    content = json.loads(found.to_bytes())
+    content["owner"] = "ana"
+    content["columns"]["x"]["entropy"] = 0.5
+    content["segments"]["c=a"]["colour"] = "red"
+    assert Profile.from_bytes(json.dumps(content).encode()) == found
+
+
+def test_what_the_rows_are_is_kept() -> None:
+    """The model version and the partition are written with the counts."""
+    found = profile({"x": [1.0]}, model="models:/flights/7", partition="2013-02-01")
+    again = Profile.from_bytes(found.to_bytes())
+    assert (again.model, again.partition) == ("models:/flights/7", "2013-02-01")
+
+
+def test_counts_stay_integers() -> None:
+    """No count, and no whole number among the edges, becomes a fraction in the file."""
+    content = json.loads(profile({"x": np.arange(10)}, by=["x"]).to_bytes())
+    assert {type(each) for each in content["columns"]["x"]["counts"]} == {int}
+    assert {type(each) for each in content["columns"]["x"]["edges"][1:]} == {int}
+
+
+def test_the_digest_names_the_edges() -> None:
+    """Profiles on the same edges share a digest, a column that is gone included; others do not."""
+    reference = profile({"x": np.arange(50.0), "y": np.arange(50.0)})
+    later = profile({"x": [3.0], "y": [99.0]}, edges_from=reference)
+    gone = profile({"x": [3.0]}, columns=["x", "y"], edges_from=reference)
+    assert later.edges_digest == reference.edges_digest == gone.edges_digest
+    assert reference.only(["x"]).edges_digest == reference.edges_digest
+    assert list(reference.only(["x"]).columns) == ["x"]
+    other = profile({"x": np.arange(1.0, 51.0), "y": np.arange(50.0)})
+    more = profile({"x": [3.0], "y": [1.0], "new": [1.0]}, edges_from=reference)
+    assert len({reference.edges_digest, other.edges_digest, more.edges_digest}) == 3
+    assert Profile.from_bytes(later.to_bytes()).edges_digest == later.edges_digest

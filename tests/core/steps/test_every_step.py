@@ -29,6 +29,16 @@ DAY = "landing/parcels/2024-05-04.parquet"
 WINDOW = {"uri": "landing/parcels/{day}.parquet", "until": "2024-05-04", "shift": -1, "days": 2}
 EXAMPLES: dict[str, Step] = {
     "drift.check/v1": drift(WINDOW, columns=["hour"], q=0.01, report=""),
+    "drift.performance/v1": step(
+        "drift.performance",
+        predictions="scores/new",
+        labels="landing/late/2024-05-04.parquet",
+        key=["parcel_id"],
+        label_column="late",
+        model=MODEL,
+        partition="2024-05-04",
+        by=["depot"],
+    ),
     "drift.profile/v1": profile(DAY, bins=20, model=f"models:/{MODEL}/1"),
     "inference.batch/v1": scoring(DAY, column="late"),
     "lineage.log/v1": step(
@@ -49,6 +59,7 @@ EXAMPLES: dict[str, Step] = {
 }
 REPLAYS = {
     "drift.check/v1": Replay.RECORDED,
+    "drift.performance/v1": Replay.RECORDED,
     "drift.profile/v1": Replay.CONTENT,
     "inference.batch/v1": Replay.CONTENT,
     "lineage.log/v1": Replay.RECORDED,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from backbeat_provider.operators.drift_check import DriftCheckOperator
     from backbeat_provider.operators.drift_gate import DriftGateOperator
     from backbeat_provider.operators.log_lineage import LogLineageOperator
+    from backbeat_provider.operators.performance_check import PerformanceCheckOperator
     from backbeat_provider.operators.promote_model import PromoteModelOperator
     from backbeat_provider.operators.quality_check import QualityCheckOperator
     from backbeat_provider.operators.register_candidate import RegisterCandidateOperator
@@ -27,6 +28,7 @@ __all__ = [
     "DriftCheckOperator",
     "DriftGateOperator",
     "LogLineageOperator",
+    "PerformanceCheckOperator",
     "PromoteModelOperator",
     "QualityCheckOperator",
     "RegisterCandidateOperator",
@@ -42,6 +44,7 @@ _HOMES = {
     "DriftCheckOperator": "drift_check",
     "DriftGateOperator": "drift_gate",
     "LogLineageOperator": "log_lineage",
+    "PerformanceCheckOperator": "performance_check",
     "PromoteModelOperator": "promote_model",
     "QualityCheckOperator": "quality_check",
     "RegisterCandidateOperator": "register_candidate",

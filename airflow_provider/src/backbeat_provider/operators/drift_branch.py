@@ -8,7 +8,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.standard.operators.branch import BranchMixIn
 
-from backbeat_provider.operators.drift_check import DriftCheckOperator, known_verdicts
+from backbeat.drift.rules import Rules
+from backbeat_provider.operators.drift_check import DriftCheckOperator, alarms_of, known_verdicts
 from backbeat_provider.operators.templated import DatasetFields, Templated
 
 __all__ = ["DriftBranchOperator"]
@@ -29,6 +30,10 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
         effect_floor: Smallest effect that counts, between 0 and 1.
         power: Chance with which a shift as large as the floor must be seen.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the batch is judged by its past, and becomes a part of
+            it. Empty judges without a history.
+        partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
+        rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
 
     Output: that of `DriftCheckOperator`.
     """
@@ -46,6 +51,9 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
         effect_floor: Templated[float] = 0.1,
         power: Templated[float] = 0.8,
         report: Templated[str] = "reports/drift",
+        monitor: Templated[str] = "",
+        partition: Templated[str] = "",
+        rules: Templated[Rules | None] = None,
         **kwargs: Any,
     ) -> None:
         known_verdicts(follow, where="follow")
@@ -58,6 +66,9 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
             effect_floor=effect_floor,
             power=power,
             report=report,
+            monitor=monitor,
+            partition=partition,
+            rules=rules,
             **kwargs,
         )
 
@@ -72,7 +83,7 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
         verdict = value["verdict"]
         if verdict == "broken" and "broken" not in self.follow:
             raise AirflowFailException(
-                f"the data is broken: {', '.join(value['columns']) or 'see the report'}. "
+                f"the data is broken: {', '.join(alarms_of(value)) or 'see the report'}. "
                 "Hint: repair the feed, or list `broken` in `follow`"
             )
         if self.do_xcom_push:

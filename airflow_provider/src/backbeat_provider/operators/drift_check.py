@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from backbeat.drift.rules import Rules
 from backbeat.errors import InvalidStep
 from backbeat_provider.operators.base import StepOperator
 from backbeat_provider.operators.templated import DatasetFields, Templated
 
-__all__ = ["DriftCheckOperator", "known_verdicts"]
+__all__ = ["DriftCheckOperator", "alarms_of", "known_verdicts"]
 
 _VERDICTS = ("stable", "drifted", "broken", "insufficient_data", "no_reference")
 
@@ -28,6 +29,12 @@ def known_verdicts(names: Collection[str], *, where: str) -> None:
         )
 
 
+def alarms_of(value: Mapping[str, Any]) -> Sequence[str]:
+    """The columns that people are told of: with a monitor, those that nobody has muted."""
+    found: Sequence[str] = value.get("alarms", value["columns"])
+    return found
+
+
 class DriftCheckOperator(StepOperator):
     """Compare a table with a stored profile; drift is an answer, not a failure.
 
@@ -42,9 +49,14 @@ class DriftCheckOperator(StepOperator):
         effect_floor: Smallest effect that counts, between 0 and 1.
         power: Chance with which a shift as large as the floor must be seen.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the batch is judged by its past, and becomes a part of
+            it. Empty judges without a history.
+        partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
+        rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
 
     Output: `verdict` (stable, drifted, broken, insufficient_data, no_reference), `calibrated`,
-    `columns`, `rows`, `reference`, `report`.
+    `columns`, `rows`, `reference`, `report`; with a monitor or rules also `severity`, `alarms`,
+    `history_batches`, `cause`, `batch`.
     """
 
     step_kind = "drift.check/v1"
@@ -56,9 +68,12 @@ class DriftCheckOperator(StepOperator):
         "effect_floor",
         "power",
         "report",
+        "monitor",
+        "partition",
+        "rules",
         "backbeat_conn_id",
     )
-    template_fields_renderers = {"current": "json", "columns": "json"}  # noqa: RUF012
+    template_fields_renderers = {"current": "json", "columns": "json", "rules": "json"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -70,6 +85,9 @@ class DriftCheckOperator(StepOperator):
         effect_floor: Templated[float] = 0.1,
         power: Templated[float] = 0.8,
         report: Templated[str] = "reports/drift",
+        monitor: Templated[str] = "",
+        partition: Templated[str] = "",
+        rules: Templated[Rules | None] = None,
         **kwargs: Any,
     ) -> None:
         self.current = current
@@ -79,4 +97,7 @@ class DriftCheckOperator(StepOperator):
         self.effect_floor = effect_floor
         self.power = power
         self.report = report
+        self.monitor = monitor
+        self.partition = partition
+        self.rules = rules
         super().__init__(**kwargs)

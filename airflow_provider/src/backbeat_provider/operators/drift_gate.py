@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from backbeat_provider.operators.drift_check import DriftCheckOperator, known_verdicts
+from backbeat.drift.rules import Rules
+from backbeat_provider.operators.drift_check import DriftCheckOperator, alarms_of, known_verdicts
 from backbeat_provider.operators.templated import DatasetFields, Templated
 
 __all__ = ["DriftGateOperator"]
@@ -25,6 +26,10 @@ class DriftGateOperator(DriftCheckOperator):
         effect_floor: Smallest effect that counts, between 0 and 1.
         power: Chance with which a shift as large as the floor must be seen.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the batch is judged by its past, and becomes a part of
+            it. Empty judges without a history.
+        partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
+        rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
 
     Output: that of `DriftCheckOperator`.
     """
@@ -40,6 +45,9 @@ class DriftGateOperator(DriftCheckOperator):
         effect_floor: Templated[float] = 0.1,
         power: Templated[float] = 0.8,
         report: Templated[str] = "reports/drift",
+        monitor: Templated[str] = "",
+        partition: Templated[str] = "",
+        rules: Templated[Rules | None] = None,
         **kwargs: Any,
     ) -> None:
         known_verdicts(stop_on, where="stop_on")
@@ -52,6 +60,9 @@ class DriftGateOperator(DriftCheckOperator):
             effect_floor=effect_floor,
             power=power,
             report=report,
+            monitor=monitor,
+            partition=partition,
+            rules=rules,
             **kwargs,
         )
 
@@ -65,6 +76,6 @@ class DriftGateOperator(DriftCheckOperator):
         if value["verdict"] in self.stop_on:
             raise AirflowFailException(
                 f"the drift gate is closed: {value['verdict']} "
-                f"({', '.join(value['columns']) or 'no single column'})"
+                f"({', '.join(alarms_of(value)) or 'no single column'})"
             )
         return value

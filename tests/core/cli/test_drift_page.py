@@ -1,0 +1,59 @@
+"""The page about drift: its commands are run, and print what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[3] / "docs" / "drift.md").read_text()
+FOLDER = "/srv/backbeat"
+CONSOLES = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def said(folder: Path, landed: Callable[..., None], tmp_path: Path) -> list[tuple[str, str]]:
+    """Each command of the page, run in one shell, and what it printed."""
+    landed(folder / "store" / "landing")
+    commands = [line[2:] for text in CONSOLES for line in text.splitlines() if line[:2] == "$ "]
+    script = "\n".join(f"printf '\\036'\n{command}" for command in commands)
+    script = script.replace(FOLDER, str(folder))
+    found = subprocess.run(
+        ["bash", "-e", "-o", "pipefail"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "BACKBEAT_TRACKING_URI": "none",
+        },
+    )
+    assert found.returncode == 0, found.stderr
+    return list(zip(commands, found.stdout.split("\036")[1:], strict=True))
+
+
+def test_its_commands_print_what_it_shows(said: list[tuple[str, str]]) -> None:
+    """Every command of the page ends well, and says what stands below it; … is anything."""
+    shown = [part for text in CONSOLES for part in text.split("$ ")[1:]]
+    for (command, printed), part in zip(said, shown, strict=True):
+        first, _, expected = part.partition("\n")
+        assert first == command
+        lines = "\n".join(line.rstrip() for line in printed.strip().splitlines())
+        pattern = re.sub(r"([\[*?])", r"[\1]", expected.strip()).replace("…", "*")
+        assert fnmatchcase(lines, pattern), f"$ {command}\n{lines}"
+
+
+def test_its_snippets_are_python() -> None:
+    """What it shows for Airflow and Dagster compiles; their own suites run it."""
+    assert len(SNIPPETS) == 2
+    for snippet in SNIPPETS:
+        compile(snippet, "docs/drift.md", "exec")
