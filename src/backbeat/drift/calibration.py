@@ -7,7 +7,9 @@ Pareto tail is fitted (Pickands 1975), so that a limit can lie where no batch ha
 surprising of all statistics of each past batch, in turn, says how surprising a batch may be
 before it is an alarm, so that the share of ordinary batches with any alarm is the one asked for
 however many columns there are and however they depend on one another (the idea of Westfall and
-Young's maximum statistic, 1993).
+Young's maximum statistic, 1993). Both tails are known from few batches only: each is taken as long
+as it may be with 95% confidence, so that what is promised is a tolerance limit (Wilks 1941), kept
+by nearly every history and not just by the average one.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ _TAIL = 0.2
 _NORMAL_POINT, _NORMAL_EXCESS = 1.28, 0.35
 _SHAPE_LOW, _SHAPE_HIGH = -0.1, 0.5
 _PRIOR = 10
+_CONFIDENT = 1.645  # deviations of the 95% quantile of a normal distribution, which a mean has
 _TOP = 0.25
 _LARGEST = 700.0
 _SAME_DAYS = 3
@@ -208,7 +211,7 @@ class _Tails:
         rest_scale = _scale(rest_total, number - np.isfinite(over), shape)
         excess = np.nan_to_num(over)
         surprise = np.where(excess > 0, _surprise(excess, rest_scale, shape), 0.0)
-        return cls(point, scale, shape, surprise.max(axis=1))
+        return cls(point, scale * _longest(number), shape, surprise.max(axis=1))
 
     def reach(self, surprise: float) -> Floats:
         """The error of so much surprise: minus the logarithm of its probability."""
@@ -255,4 +258,10 @@ def _surprise_limit(surprises: Floats, false_alarm: float) -> float:
     point = float(np.quantile(surprises, 1 - _TOP))
     over = surprises[surprises > point] - point
     scale = (float(over.sum()) + _PRIOR) / (over.size + _PRIOR)
-    return point + max(scale, 1.0) * max(0.0, math.log(_TOP / false_alarm))
+    longest = max(scale * float(_longest(np.asarray(over.size))), 1.0)
+    return point + longest * max(0.0, math.log(_TOP / false_alarm))
+
+
+def _longest(number: npt.NDArray[np.int64]) -> Floats:
+    """By how much a tail's scale, the mean of so many excesses, may be longer than it seems."""
+    return np.asarray(1 + _CONFIDENT / np.sqrt(number + _PRIOR), dtype=np.float64)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from backbeat.drift._columns import CategoricalColumn, NumericColumn
+from backbeat.drift._derive import Residual
 from backbeat.drift._evidence import Evidence, gather
 from backbeat.drift._judge import Judge, severity_of
 from backbeat.drift._past import Past, finding_of, past_of
@@ -118,7 +119,9 @@ def decide(
         streaks=_streaks(history),
         muted={n: day for n, day in (muted or {}).items() if day >= now.date().isoformat()},
     )
-    columns = sorted(map(judge.column, found), key=_urgency)
+    judged = list(map(judge.column, found))
+    consequences = _consequences(judged, reference)
+    columns = sorted(judged, key=lambda column: _urgency(column, consequences))
     whole = [
         (finding_of(one, past.batches), one.excess)
         for one in past.of(BATCH)
@@ -297,10 +300,25 @@ def _segments(
     return tuple(sorted(found, key=lambda each: (GRAVEST.index(each.verdict), each.segment)))
 
 
-def _urgency(column: ColumnDrift) -> tuple[bool, int, float, str]:
+def _consequences(columns: Sequence[ColumnDrift], reference: Profile) -> set[str]:
+    """Columns that are broken because one that explains them is, or one that they are made of."""
+    broken = {column.name for column in columns if column.verdict == "broken"}
+    return {
+        derivation.name
+        for derivation in reference.derivations
+        if isinstance(derivation, Residual)
+        and derivation.name in broken
+        and broken & {derivation.column, *(term.column for term in derivation.terms)}
+    }
+
+
+def _urgency(
+    column: ColumnDrift, consequences: Collection[str]
+) -> tuple[bool, int, bool, float, str]:
     return (
         column.muted_until is not None,
         GRAVEST.index(column.verdict),
+        column.name in consequences,
         -(column.effect or 0.0) * column.importance,
         column.name,
     )

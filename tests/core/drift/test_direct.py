@@ -56,6 +56,23 @@ def test_temperatures_change_their_scale() -> None:
     assert "kelvin" in compare(celsius, today + 273.15).columns[0].reason
 
 
+def test_the_cause_comes_before_its_consequence() -> None:
+    """Where a broken column explains another, people are sent to the broken one first."""
+    rng = np.random.default_rng(44)
+    miles, day = rng.uniform(80, 2_500, 9_000), rng.uniform(80, 2_500, 2_000)
+    old = profile(
+        {"distance": miles, "air_time": miles / 8 + rng.normal(0, 3, miles.size)},
+        given={"air_time": ["distance"]},
+    )
+    today = {"distance": day * 1.609344, "air_time": day / 8 + rng.normal(0, 3, day.size)}
+    new = build_profile(ds.dataset(pa.table(today)), columns=tuple(old.columns), edges_from=old)
+    found = decide(old, new)
+    assert [(c.name, c.verdict) for c in found.columns[:2]] == [
+        ("distance", "broken"),
+        ("air_time given distance", "broken"),
+    ]
+
+
 @pytest.mark.parametrize("factor", [1.1, 1.4, 2.0, 0.5])
 def test_a_factor_that_is_no_unit_is_drift(factor: float) -> None:
     """Prices that doubled are drift: only factors between known units count as broken."""
