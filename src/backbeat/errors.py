@@ -6,6 +6,7 @@ The tree, with what each branch means for a retry::
     ├── RetryableError            trying again later can help
     │   ├── LeaseHeld             another worker is performing the same step right now
     │   ├── Unreachable           a service or a database did not answer
+    │   │   └── Overloaded        it asks for patience: too much to do, or still starting
     │   └── StorageFull           no room, or a passing input/output error
     └── FinalError                trying again cannot help until a person changes something
         ├── InvalidStep           a step's JSON does not validate
@@ -18,6 +19,7 @@ The tree, with what each branch means for a retry::
         ├── FencedOut             a later attempt has taken over: this one writes nothing
         ├── BudgetSpent           it could be retried, but too much has been retried already
         ├── UserCodeFailed        the user's own function raised or returned nonsense
+        ├── InvalidAnswer         a server's answer is not what its protocol promises
         └── LedgerIncompatible    the ledger's schema is foreign or newer
 """
 
@@ -32,11 +34,13 @@ __all__ = [
     "ContractBroken",
     "FencedOut",
     "FinalError",
+    "InvalidAnswer",
     "InvalidData",
     "InvalidStep",
     "LeaseHeld",
     "LedgerIncompatible",
     "NotFound",
+    "Overloaded",
     "Refused",
     "RetryableError",
     "StorageFull",
@@ -109,6 +113,10 @@ class Unreachable(RetryableError):
     """A service or a database did not answer."""
 
 
+class Overloaded(Unreachable):
+    """A service asks for patience: it has too much to do, or what is asked for is starting."""
+
+
 class StorageFull(RetryableError):
     """The disk is full, read-only or failing; nothing half-written is visible."""
 
@@ -155,6 +163,10 @@ class BudgetSpent(FinalError):
 
 class UserCodeFailed(FinalError):
     """The user's own function raised, returned nothing, or returned what cannot be used."""
+
+
+class InvalidAnswer(FinalError):
+    """A server's answer is not what its protocol promises: another type, shape or size."""
 
 
 class LedgerIncompatible(FinalError):
