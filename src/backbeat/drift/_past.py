@@ -88,7 +88,8 @@ def past_of(
     statistics = batch_statistics(current, profiles)
     for name, each in measured.items():
         # what waits for its persistence, or was muted, has not been called ordinary by anyone
-        moved = np.asarray([name in batch.fired and not batch.acknowledged for batch in ordinary])
+        moved = np.asarray([name in batch.fired and batch.calibrated for batch in ordinary])
+        moved &= ~np.asarray([batch.acknowledged for batch in ordinary])
         statistics += [replace(s, past=np.where(moved, np.nan, s.past)) for s in each]
     found: dict[str, list[Calibrated]] = {}
     for one in calibrate(

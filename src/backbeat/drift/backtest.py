@@ -123,7 +123,14 @@ class _Line:
             partition=batch.partition,
             muted=muted,
         ).decision
-        self._history.append(replace(batch, verdict=decision.verdict, fired=decision.fired))
+        self._history.append(
+            replace(
+                batch,
+                verdict=decision.verdict,
+                fired=decision.fired,
+                calibrated=decision.calibrated,
+            )
+        )
         return Sight(
             verdict=decision.verdict, columns=decision.alarms, calibrated=decision.calibrated
         )

@@ -277,6 +277,7 @@ def _segments(
                 profile=batch.profile.segments[name],
                 verdict=batch.verdict,
                 acknowledged=batch.acknowledged,
+                calibrated=batch.calibrated,
             )
             for batch in history
             if name in batch.profile.segments

@@ -210,6 +210,7 @@ class Monitor:
             profile=profile,
             verdict=judged.decision.verdict if judged else None,
             fired=judged.decision.fired if judged else (),
+            calibrated=judged.decision.calibrated if judged else True,
             acknowledged=any(
                 isinstance(mark, Acknowledgement) and mark.partition == partition
                 for mark in self._marks.values()

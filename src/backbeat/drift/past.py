@@ -20,6 +20,9 @@ class PastBatch:
         verdict: What was decided about it; None where it was only profiled (a backfill).
         fired: The columns of which a check fired then.
         acknowledged: Whether a person has said that what was found is as it should be.
+        calibrated: Whether its limits came from a history. Before that, tests of significance find
+            drift on nearly every real day: it then is a part of the history all the same, else a
+            table without a backfill would stay uncalibrated for ever.
     """
 
     partition: str
@@ -27,8 +30,11 @@ class PastBatch:
     verdict: DriftVerdict | None = None
     fired: tuple[str, ...] = ()
     acknowledged: bool = False
+    calibrated: bool = True
 
     @property
     def ordinary(self) -> bool:
         """Whether the batch belongs to what a column's history calls ordinary."""
-        return self.acknowledged or self.verdict in (None, "stable", "insufficient_data")
+        if self.acknowledged or self.verdict in (None, "stable", "insufficient_data"):
+            return True
+        return self.verdict == "drifted" and not self.calibrated

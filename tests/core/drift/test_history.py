@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from backbeat import Actor
 from backbeat.data import FolderStore
 from backbeat.drift import Decision, Profile, Rules, build_profile, decide
+from backbeat.drift.checking import check_batch, keep
 from backbeat.drift.history import Monitor, covers, spanning
 from backbeat.errors import FinalError, InvalidData, InvalidStep, NotFound
 
@@ -79,7 +81,9 @@ def test_the_past_is_in_order_with_its_verdicts(monitor: Monitor, reference: Pro
     assert [batch.verdict for batch in past] == ["stable", "drifted", "stable", None]
     assert [batch.profile.rows for batch in past] == [ROWS] * 4
     assert past[1].fired == ("weight",)
-    assert [batch.ordinary for batch in past] == [True, False, True, True]
+    assert [batch.calibrated for batch in past] == [False, False, False, True]
+    assert [batch.ordinary for batch in past] == [True] * 4  # nothing was calibrated yet
+    assert not replace(past[1], calibrated=True).ordinary
 
 
 def test_a_batch_is_never_its_own_history(monitor: Monitor, reference: Profile) -> None:
@@ -299,3 +303,24 @@ def test_many_writers_leave_whole_files(store: FolderStore, reference: Profile) 
     past = Monitor(store, "m").past(reference.edges_digest)
     assert [batch.partition for batch in past] == sorted(set(days))
     assert Monitor(store, "m").reference() == reference
+
+
+def test_days_that_swing_calibrate_without_a_backfill(
+    store: FolderStore, reference: Profile
+) -> None:
+    """Tests of significance call nearly every real day drift; they do not keep it uncalibrated."""
+    watched = Monitor(store, "monitors/swinging")
+    random = np.random.default_rng(7)
+    rules = Rules(min_history=20)
+    found = []
+    for day in range(30):
+        name = date.fromordinal(date(2024, 5, 1).toordinal() + day).isoformat()
+        swing = float(random.normal(0, 0.3))
+        checked = check_batch(
+            rows(day, shift=swing), pinned=reference, rules=rules, partition=name, monitor=watched
+        )
+        keep(watched, checked, pinned=reference, rules=rules)
+        found.append(checked.decision)
+    assert sum(decision.verdict == "drifted" for decision in found[:20]) > 10
+    assert [decision.calibrated for decision in found] == [False] * 20 + [True] * 10
+    assert sum(decision.verdict == "drifted" for decision in found[20:]) <= 1
