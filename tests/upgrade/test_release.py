@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -25,19 +26,19 @@ HERE = Path(__file__).parent
 RELEASES = sorted(path.name for path in HERE.iterdir() if (path / "ledger.db").exists())
 # a worker of an older release, as its own wheel runs it: claims, performs, finishes
 WORKER = """
-import sys
+import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import backbeat
 assert backbeat.__file__.startswith(sys.argv[1]), backbeat.__file__
 from backbeat import Actor, Dataset, RunIdentity, embedded, run_step
-from backbeat.steps import BuildProfile
+from backbeat.steps import DriftCheck
 platform = embedded(sys.argv[2], registry=False)
 platform.sinks = {}
-run = RunIdentity(workflow="nightly", run=sys.argv[3], task="profile",
+run = RunIdentity(workflow="nightly", run=sys.argv[3], task="drift",
                   actor=Actor(id="ana", method="python"))
-step = BuildProfile(data=Dataset(uri="landing/1.parquet"), output_key="profiles/old.json")
-print(run_step(step, run, platform).value["digest"])
+step = DriftCheck(current=Dataset(uri="landing/2.parquet"), reference="profiles/1.json")
+print(json.dumps(run_step(step, run, platform).value))
 """
 
 
@@ -60,15 +61,15 @@ def platform(release: Path, tmp_path: Path) -> Platform:
 
 
 @pytest.fixture
-def old_worker(release: Path, tmp_path: Path) -> Callable[[str], str]:
+def old_worker(release: Path, tmp_path: Path) -> Callable[[str], Any]:
     """Performs one step with the release's own wheel, on the very same platform."""
     (wheel,) = release.glob("backbeat-*.whl")
 
-    def perform(run: str) -> str:
+    def perform(run: str) -> Any:
         command = [sys.executable, "-c", WORKER, str(wheel), str(tmp_path / "platform"), run]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return json.loads(done.stdout)
 
     return perform
 
@@ -173,20 +174,22 @@ def test_its_profile_takes_new_batches(release: Path) -> None:
 
 
 def test_its_workers_go_on_beside_ours(
-    platform: Platform, old_worker: Callable[[str], str]
+    platform: Platform, old_worker: Callable[[str], Any]
 ) -> None:
     """On this version's schema a worker of the release performs, and each replays the other's."""
     assert platform.ledger.check()["schema"] == SCHEMA_VERSION
     theirs = old_worker("run-theirs")
-    step = BuildProfile(data=Dataset(uri="landing/1.parquet"), output_key="profiles/old.json")
+    step = DriftCheck(current=Dataset(uri="landing/2.parquet"), reference="profiles/1.json")
 
     def ours(run: str, attempt: int) -> Any:
-        who = identity("profile", attempt=attempt).model_copy(update={"run": run})
-        return run_step(step, who, platform)
+        who = identity("drift", attempt=attempt).model_copy(update={"run": run})
+        return run_step(step, who, platform).value  # type: ignore[union-attr]
 
-    assert ours("run-theirs", 2).value["digest"] == theirs
-    assert ours("run-ours", 1).value["digest"] == theirs
-    assert old_worker("run-ours") == theirs
-    tokens = {run.identity["run"]: run.token for run in platform.ledger.runs(limit=2)}
-    assert tokens == {"run-ours": 2, "run-theirs": 2}
+    assert ours("run-theirs", 2) == theirs
+    assert old_worker("run-ours") == ours("run-ours", 2)
+    assert old_worker("run-theirs") == theirs
+    begun = ours("run-new", 1)
+    assert old_worker("run-new") == begun
+    tokens = {run.identity["run"]: run.token for run in platform.ledger.runs(limit=3)}
+    assert tokens == {"run-new": 1, "run-ours": 1, "run-theirs": 1}
     assert platform.ledger.check()["audit_broken"] == []
