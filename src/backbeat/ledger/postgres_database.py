@@ -170,6 +170,7 @@ def _engine(url: URL) -> Engine:
         url,
         future=True,
         poolclass=QueuePool,
+        pool_reset_on_return=None,  # see `_reset`
         pool_size=POOL_SIZE,  # opened as they are needed: most workers keep one or two
         max_overflow=2,
         pool_use_lifo=True,
@@ -188,6 +189,13 @@ def _engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")  # type: ignore[untyped-decorator]
     def _begin(connection: Connection) -> None:
         connection.connection.dbapi_connection.execute("BEGIN", prepare=False)
+
+    @event.listens_for(engine, "reset")  # type: ignore[untyped-decorator]
+    def _reset(connection: Any, record: Any) -> None:
+        if connection.closed:  # the server went: there is nothing to roll back, nor to complain of
+            record.invalidate()
+        else:
+            connection.rollback()
 
     @event.listens_for(engine, "checkin")  # type: ignore[untyped-decorator]
     def _returned(_connection: Any, record: Any) -> None:

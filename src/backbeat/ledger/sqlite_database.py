@@ -23,7 +23,8 @@ from backbeat.ledger.tables import meta
 __all__ = ["SqliteDatabase"]
 
 _BUSY_SECONDS = 30
-_POLL_SECONDS = (0.0005, 0.0015)  # between two looks at a lock that another process holds
+# between two looks at a lock that another process holds: the first, and from the third on
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.001, 0.004
 _WATCH_SECONDS = 0.25
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"}
 
@@ -51,15 +52,19 @@ class SqliteDatabase(PooledDatabase):
 
     def batch(self, statements: Statements) -> bool:
         """Perform the first statement, and where it changed a row the others, in one commit."""
-        dialect = self._open().dialect
+        engine = self._open()
         # bound before the lock is taken: all other processes wait while it is held
-        (decides, values), *others = [one.bound(dialect, given) for one, given in statements]
-        with self.write() as tx:
-            cursor = tx.connection.cursor()
-            if not cursor.execute(decides, values).rowcount:
+        bound = [one.bound(engine.dialect, given) for one, given in statements]
+        (decides, values), *others = bound
+        # what returns without a commit is rolled back as the connection goes back to its pool
+        with self._translated(), closing(engine.raw_connection()) as connection:
+            driver = connection.driver_connection
+            _begin_immediate(driver)
+            if not driver.execute(decides, values).rowcount:
                 return False
             for text, values in others:
-                cursor.execute(text, values)
+                driver.execute(text, values)
+            engine.dialect.do_commit(driver)
         return True
 
     @contextmanager
@@ -152,8 +157,10 @@ def _driver_of(connection: Connection) -> Any:
 
 def _begin_immediate(connection: sqlite3.Connection) -> None:
     # SQLite itself waits longer and longer, up to 100 ms, and meanwhile others take the lock again
-    # and again: looking for it at an even pace gives every process the same chance
+    # and again: looking for it at an even pace gives every process the same chance, and a slower
+    # pace than a commit's leaves the processor to the one that holds it
     end = time.monotonic() + _BUSY_SECONDS
+    pause = _POLL_SECONDS
     cursor = connection.execute("PRAGMA busy_timeout=0")
     while True:
         try:
@@ -162,7 +169,8 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
             busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > end:
                 raise
-            time.sleep(random.uniform(*_POLL_SECONDS))  # noqa: S311 - jitter
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
         else:
             return
 

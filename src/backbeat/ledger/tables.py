@@ -28,6 +28,7 @@ __all__ = [
     "metadata",
     "outbox",
     "runs",
+    "runs_by_request",
     "streams",
     "tokens",
 ]
@@ -65,7 +66,13 @@ runs = Table(
     Column("nonce", String),
     Column("lease_seconds", Float),
     Index("backbeat_runs_by_start", "started_at"),
-    Index("backbeat_runs_by_request", "request_id"),
+)
+# only of work that waits or has waited, since version 2: no other touches this index
+runs_by_request = Index(
+    "backbeat_runs_by_request",
+    runs.c.request_id,
+    sqlite_where=runs.c.request_id.is_not(None),
+    postgresql_where=runs.c.request_id.is_not(None),
 )
 
 attempts = Table(
@@ -172,4 +179,5 @@ audit_private = Table(
     Column("value", LargeBinary, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     PrimaryKeyConstraint("entry_id", "field"),
+    sqlite_with_rowid=False,  # one page less a commit; a ledger that version 1 made keeps its form
 )

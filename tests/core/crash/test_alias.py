@@ -21,7 +21,7 @@ POINTS = {
     "after": Point("after", "registry.tag_version", nth=2),
     "recorded": Point("after", "ledger.finish"),
 }
-NOT_MOVED = {"before", "inside-tried"}
+NOT_MOVED = ("before", "inside-tried")
 
 
 @pytest.mark.parametrize("window", POINTS)

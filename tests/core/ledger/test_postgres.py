@@ -425,3 +425,20 @@ print(sorted(item.stream for item in ledger.streams("c")))
 """
     out, errors = start_python(source, address).communicate(timeout=60)
     assert out == "['child', 'parent-after', 'parent-before']\n", errors
+
+
+def test_a_lost_connection_is_an_error_once_and_no_noise(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server ends every connection: one call is told so, the next has a new one."""
+    with closing(PostgresLedger(address)) as ledger:
+        assert ledger.runs() == []
+        with psycopg.connect(address, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        with pytest.raises(Unreachable, match="terminating connection"):
+            ledger.runs()
+        assert ledger.runs() == []
+    assert not [record for record in caplog.records if record.name.startswith("sqlalchemy")]
