@@ -52,19 +52,15 @@ class SqliteDatabase(PooledDatabase):
 
     def batch(self, statements: Statements) -> bool:
         """Perform the first statement, and where it changed a row the others, in one commit."""
-        engine = self._open()
+        dialect = self._open().dialect
         # bound before the lock is taken: all other processes wait while it is held
-        bound = [one.bound(engine.dialect, given) for one, given in statements]
-        (decides, values), *others = bound
-        # what returns without a commit is rolled back as the connection goes back to its pool
-        with self._translated(), closing(engine.raw_connection()) as connection:
-            driver = connection.driver_connection
-            _begin_immediate(driver)
-            if not driver.execute(decides, values).rowcount:
+        (decides, values), *others = [one.bound(dialect, given) for one, given in statements]
+        with self.write() as tx:
+            cursor = tx.connection.cursor()
+            if not cursor.execute(decides, values).rowcount:
                 return False
             for text, values in others:
-                driver.execute(text, values)
-            engine.dialect.do_commit(driver)
+                cursor.execute(text, values)
         return True
 
     @contextmanager
