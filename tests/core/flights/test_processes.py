@@ -34,7 +34,9 @@ print("up", flush=True)
 time.sleep(600)
 """
 _TOLD = """
-import time
+import signal, time
+# a shell's background job is started with this signal ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print("up", flush=True)
     time.sleep(600)
