@@ -99,6 +99,18 @@ def test_the_ledger_is_brought_forward_whole(platform: Platform) -> None:
     assert {state.name for state in requests(platform.ledger)} == {"open", "approved"}
 
 
+def test_it_gets_the_indexes_of_a_new_ledger(platform: Platform, tmp_path: Path) -> None:
+    """A ledger that was brought forward looks its rows up as one that is made today."""
+    fresh = embedded(tmp_path / "fresh", registry=False)
+
+    def indexes(of: Platform) -> list[tuple[str, str]]:
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        with of.ledger.database.read() as view:  # type: ignore[attr-defined]
+            return sorted(tuple(row) for row in view.exec_driver_sql(query))
+
+    assert indexes(platform) == indexes(fresh)
+
+
 def test_recorded_work_is_replayed(platform: Platform) -> None:
     """A retry of what the release has finished gets its outcome, and performs nothing."""
     [before] = [run for run in platform.ledger.runs() if run.identity["task"] == "drift"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,13 @@ def test_the_same_person_is_not_recognised_across_entries() -> None:
     first, second = (json.loads(seal(FACT, at=AT).body) for _ in range(2))
     assert first["actor"]["commitment"] != second["actor"]["commitment"]
     assert first["id"] != second["id"]
+
+
+def test_ids_sort_by_time() -> None:
+    """A later entry has the greater id, and every id is 32 hex digits."""
+    ids = [seal(FACT, at=AT + timedelta(milliseconds=number)).id for number in range(20)]
+    assert ids == sorted(ids)
+    assert {len(bytes.fromhex(found)) for found in ids} == {16}
 
 
 def test_nothing_personal_is_in_the_bytes() -> None:
