@@ -6,8 +6,9 @@ PYTHON ?= python3
 UV := $(shell command -v uv || echo .venv-uv/bin/uv)
 LOCAL := -e . -e example_dags/flights
 PYTEST := -m pytest -q
+SERVERS ?= $(patsubst tests/servers/requirements/%.txt,%,$(wildcard tests/servers/requirements/*.txt))
 
-.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix check format \
+.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix servers test-servers check format \
         up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth chaos requirements schemas clean
 
 help: ## this list
@@ -39,6 +40,11 @@ test-e2e: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## both or
 test-matrix: .venv-airflow/.ready .venv-airflow-3.1/.ready .venv-airflow-3.2/.ready ## Airflow 3.1.6, 3.2 and 3.3
 	for env in airflow-3.1 airflow-3.2 airflow; do .venv-$$env/bin/python $(PYTEST) tests/airflow; done
 
+servers: $(SERVERS:%=.venv-server-%/.ready) ## an environment for each model server, or for SERVERS="triton mlserver"
+
+test-servers: .venv-core/.ready servers ## the protocols against real model servers
+	SERVERS="$(SERVERS)" .venv-core/bin/python $(PYTEST) tests/servers
+
 check: .venv-dev/.ready ## ruff and mypy
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
@@ -64,6 +70,7 @@ bench-import: .venv-airflow/.ready ## what the provider adds to Airflow's own im
 
 bench-ledger: .venv-core/.ready ## claims and finishes a second beside bare commits, SQLite and PostgreSQL
 	.venv-core/bin/python benchmarks/bench_ledger.py
+	.venv-core/bin/python benchmarks/bench_ledger.py --flush-ms 2
 
 bench-retry: .venv-core/.ready ## a retry storm of 200 clients, simulated on loopback
 	.venv-core/bin/python benchmarks/bench_retry.py
@@ -90,6 +97,9 @@ requirements: $(UV) ## pin every environment anew
 	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; done
 	cd docker/mlflow && $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.12 \
 	  requirements.in -o requirements.txt
+	cd tests/servers/requirements && for name in $(SERVERS); do \
+	  $(abspath $(UV)) pip compile -q --upgrade --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt; \
+	  sed -i 's/+cpu$$//' $$name.txt; done
 
 clean: ## remove environments, demos and caches
 	rm -rf .venv-* .demo .up .chaos .pytest_cache .mypy_cache .ruff_cache dist
@@ -125,4 +135,14 @@ clean: ## remove environments, demos and caches
 	$(UV) venv -q --clear --python $(PYTHON) .venv-airflow
 	$(UV) pip install -q -p .venv-airflow -r requirements/airflow.txt
 	$(UV) pip install -q -p .venv-airflow --no-deps $(LOCAL) -e airflow_provider
+	touch $@
+
+# PyTriton needs the system's own Python
+.venv-server-triton/.ready: PYTHON = /usr/bin/python3.11
+
+# pip, because only pip finds a torch of the machine's own
+.venv-server-%/.ready: tests/servers/requirements/%.txt | $(UV)
+	$(UV) venv -q --clear --seed --python $(PYTHON) $(@D)
+	if grep -q '^torch==' $<; then $(@D)/bin/pip install -q -r $<; \
+	else $(UV) pip install -q -p $(@D) -r $<; fi
 	touch $@

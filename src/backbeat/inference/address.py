@@ -1,15 +1,11 @@
 """One address names a model wherever it is served: what it speaks, where it is, which model it is.
 
-    oip+http://host:8000/v2/models/churn/versions/3     Open Inference Protocol v2, REST
-    oip+grpc://host:8001/churn                          the same over gRPC
     kserve-v1+https://host/v1/models/churn              KServe's V1 protocol
     torchserve+http://host:8080/predictions/churn       and ?management=http://host:8081
     seldon-v1+http://host:9000/api/v1.0/predictions     Seldon Core v1
     bentoml+http://host:3000/classify                   BentoML, an endpoint by its method's name
     mlflow+http://host:5000/invocations                 MLflow's scoring server
     ray-serve+http://host:8000/churn                    Ray Serve, a route
-    openai+https://host/v1/chat/completions?model=m     OpenAI-compatible
-    models:/churn@champion                              a registered model, in this process
 
 It is the server's own URL with the protocol before it, so that what works in curl works here.
 """
@@ -34,7 +30,7 @@ class Endpoint:
     """A parsed address; it holds no secret and may be shown.
 
     Args:
-        protocol: What the server speaks, such as `oip`.
+        protocol: What the server speaks, such as `kserve-v1`.
         transport: `http`, `https`, `grpc` or `grpcs`.
         host: Name or number of the host; an IPv6 number has no brackets here.
         port: TCP port.
@@ -84,7 +80,7 @@ def parse_address(address: str) -> Endpoint:
         raise InvalidStep(
             f"{_shown(address)} is no address of a served model.",
             hint="write <protocol>+<transport>://<host>:<port>/<path>, such as "
-            "oip+http://127.0.0.1:8000/v2/models/churn",
+            "kserve-v1+http://127.0.0.1:8080/v1/models/churn",
         )
     _known(protocol, transport, address)
     if "@" in parts.netloc:
