@@ -8,8 +8,8 @@ surprising of all statistics of each past batch, in turn, says how surprising a 
 before it is an alarm, so that the share of ordinary batches with any alarm is the one asked for
 however many columns there are and however they depend on one another (the idea of Westfall and
 Young's maximum statistic, 1993). Both tails are known from few batches only: each is taken as long
-as it may be with 95% confidence, so that what is promised is a tolerance limit (Wilks 1941), kept
-by nearly every history and not just by the average one.
+as it may be with 95% confidence, in the manner of a tolerance limit (Wilks 1941). It holds for days
+that are like the past ones; of a new season nothing is promised.
 """
 
 from __future__ import annotations

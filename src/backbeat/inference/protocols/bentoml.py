@@ -47,18 +47,15 @@ class BentoML(HttpJson):
 
     def ready(self, endpoint: Endpoint) -> Request:
         """Ask whether the service, and what it depends on, is ready."""
-        return get(f"{self._root(endpoint)}/readyz")
+        return get(f"{self.root(endpoint)}/readyz")
 
     def describe(self, endpoint: Endpoint) -> Request | None:
         """Ask for the schema, as BentoML's own client does; `/docs.json` has no array's type."""
-        return get(f"{self._root(endpoint)}/schema.json")
+        return get(f"{self.root(endpoint)}/schema.json")
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """The service's name and the parameters of the method; raises NotFound without one."""
-        failure = self.failure(endpoint, response)
-        if failure is not None:
-            raise failure
-        schema = read_json(endpoint, response)
+        schema = self.good_json(endpoint, response)
         try:
             route = f"/{self.named(endpoint)['method']}"
             methods = {found["route"]: found for found in schema["routes"]}
@@ -114,9 +111,6 @@ class BentoML(HttpJson):
             model=info.name,
             request_id=response.headers.get("x-bentoml-request-id", ""),
         )
-
-    def _root(self, endpoint: Endpoint) -> str:
-        return endpoint.origin + self.named(endpoint)["root"]
 
 
 def _parameters(schema: Mapping[str, Any]) -> tuple[Field, ...]:

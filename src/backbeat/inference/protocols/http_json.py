@@ -11,6 +11,7 @@ from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import ModelInfo
 from backbeat.inference.protocols.failures import http_failure
+from backbeat.inference.protocols.json_answers import read_json
 from backbeat.inference.protocols.json_rows import as_lists, as_records
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ class HttpJson:
                 hint=f"write {self.example}",
             )
         return found.groupdict(default="")
+
+    def root(self, endpoint: Endpoint) -> str:
+        """The URL below which the server's questions are, of a `path` that has a group `root`."""
+        return endpoint.origin + self.named(endpoint)["root"]
+
+    def good_json(self, endpoint: Endpoint, response: Response) -> Any:
+        """The JSON of a good answer; raises what `failure` gives where it is a bad one."""
+        failure = self.failure(endpoint, response)
+        if failure is not None:
+            raise failure
+        return read_json(endpoint, response)
 
     def read_ready(self, endpoint: Endpoint, response: Response) -> bool:
         """Whether it can; raises what `failure` gives where asking was refused."""

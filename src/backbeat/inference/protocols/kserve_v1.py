@@ -60,10 +60,7 @@ class KServeV1(HttpJson):
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """The model's name; its version where the server is TensorFlow's."""
-        failure = self.failure(endpoint, response)
-        if failure is not None:
-            raise failure
-        status = read_json(endpoint, response)
+        status = self.good_json(endpoint, response)
         found = status if isinstance(status, Mapping) else {}
         versions = _available(found.get("model_version_status"))
         return ModelInfo(

@@ -35,11 +35,11 @@ class MLflow(HttpJson):
 
     def ready(self, endpoint: Endpoint) -> Request:
         """Ask whether the model is loaded: the server answers only then."""
-        return get(self._root(endpoint) + "/ping")
+        return get(self.root(endpoint) + "/ping")
 
     def describe(self, endpoint: Endpoint) -> Request | None:
         """Ask for MLflow's version; the model's signature is not told."""
-        return get(self._root(endpoint) + "/version")
+        return get(self.root(endpoint) + "/version")
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """MLflow's version; nothing where whoever speaks its protocol has none."""
@@ -71,6 +71,3 @@ class MLflow(HttpJson):
             outputs=as_outputs(endpoint, predictions, rows.num_rows),
             request_id=response.headers.get("x-request-id", ""),
         )
-
-    def _root(self, endpoint: Endpoint) -> str:
-        return endpoint.origin + self.named(endpoint)["root"]

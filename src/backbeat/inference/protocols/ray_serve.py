@@ -41,7 +41,7 @@ class RayServe(HttpJson):
         """Whether an application is at the address's route; raises NotFound where none is."""
         if not super().read_ready(endpoint, response):
             return False
-        self._application(endpoint, response)
+        self._application(endpoint, read_json(endpoint, response))
         return True
 
     def describe(self, endpoint: Endpoint) -> Request | None:
@@ -50,10 +50,7 @@ class RayServe(HttpJson):
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """The application's name."""
-        failure = self.failure(endpoint, response)
-        if failure is not None:
-            raise failure
-        return ModelInfo(name=self._application(endpoint, response))
+        return ModelInfo(name=self._application(endpoint, self.good_json(endpoint, response)))
 
     def encode(
         self,
@@ -77,8 +74,7 @@ class RayServe(HttpJson):
             request_id=response.headers.get("x-request-id", ""),
         )
 
-    def _application(self, endpoint: Endpoint, response: Response) -> str:
-        routes = read_json(endpoint, response)
+    def _application(self, endpoint: Endpoint, routes: Any) -> str:
         path = f"{endpoint.path}/"
         # a route answers for all that is below it; the longest one wins
         found = [

@@ -39,20 +39,18 @@ class SeldonV1(HttpJson):
 
     def ready(self, endpoint: Endpoint) -> Request:
         """Ask the model for its health; `/live` and `/ready` of the wrapper answer 500."""
-        return get(self._root(endpoint) + "/health/status")
+        return get(self.root(endpoint) + "/health/status")
 
     def describe(self, endpoint: Endpoint) -> Request | None:
         """Ask for the metadata of the model, or of the graph."""
-        return get(self._root(endpoint) + "/metadata")
+        return get(self.root(endpoint) + "/metadata")
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """What its author wrote down; nothing where that is nothing."""
-        failure = self.failure(endpoint, response)
-        if isinstance(failure, NotFound):
+        try:
+            found = self.good_json(endpoint, response)
+        except NotFound:
             return ModelInfo()
-        if failure is not None:
-            raise failure
-        found = read_json(endpoint, response)
         try:
             return ModelInfo(
                 name=str(found.get("name", "")),
@@ -107,9 +105,6 @@ class SeldonV1(HttpJson):
         if isinstance(failure, Unreachable) and _UNKNOWN_PATH.search(said(response)):
             return NotFound(failure.message, hint="look at the path of the address")
         return failure
-
-    def _root(self, endpoint: Endpoint) -> str:
-        return endpoint.origin + self.named(endpoint)["root"]
 
 
 def _named(endpoint: Endpoint, message: Any) -> Any:

@@ -82,10 +82,7 @@ class TorchServe(HttpJson):
 
     def read_description(self, endpoint: Endpoint, response: Response) -> ModelInfo:
         """The model's name and the version that answers."""
-        failure = self.failure(endpoint, response)
-        if failure is not None:
-            raise failure
-        found = read_json(endpoint, response)
+        found = self.good_json(endpoint, response)
         try:
             return ModelInfo(name=str(found[0]["modelName"]), version=str(found[0]["modelVersion"]))
         except (IndexError, KeyError, TypeError) as error:

@@ -1,0 +1,29 @@
+"""KServe's SDK server: its V1 protocol, with rows as lists and as records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving import HERE, Served, answers, environment, serve
+
+from flights.processes import free_ports
+
+NAME = "kserve"
+LABELS = ("v1", "v1-records")
+
+
+def start(folder: Path) -> Served:
+    """Start it and wait until the model answers."""
+    http, grpc = free_ports(2)
+    origin = f"http://127.0.0.1:{http}"
+    model = f"kserve-v1+{origin}/v1/models/churn"
+    return serve(
+        [
+            *(environment(NAME) / "bin" / "python", HERE / "served" / "kserve_churn.py"),
+            *("--host=127.0.0.1", f"--http_port={http}"),
+            *(f"--grpc_port={grpc}", "--enable_grpc=false"),
+        ],
+        folder,
+        {"v1": model, "v1-records": f"{model}:predict?rows=records"},
+        lambda: answers(f"{origin}/v1/models/churn"),
+    )
