@@ -10,13 +10,12 @@ from typing import Any
 import models
 import numpy as np
 import pyarrow as pa
-from stand_in import HttpTransport
 
 from backbeat.inference.address import Endpoint, parse_address
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo, ModelProtocol
 from backbeat.inference.protocols import protocol_named
-from backbeat.inference.transport import Transport
+from backbeat.inference.transports import open_transport
 
 __all__ = ["Model", "rows", "scores"]
 
@@ -71,7 +70,7 @@ class Model:
         """One request over a connection of its own."""
 
         async def sent() -> Response:
-            transport = _transport(self.endpoint)
+            transport = open_transport(self.endpoint)
             try:
                 return await transport.send(request, seconds=self.seconds)
             finally:
@@ -94,11 +93,3 @@ def scores(answer: Answer) -> np.ndarray:
     while pa.types.is_fixed_size_list(column.type):
         column = pa.array([row[0] for row in column.to_pylist()])
     return column.to_numpy(zero_copy_only=False)
-
-
-def _transport(endpoint: Endpoint) -> Transport:
-    if endpoint.transport.startswith("grpc"):
-        from backbeat.inference.grpc_transport import GrpcTransport
-
-        return GrpcTransport(endpoint.authority)
-    return HttpTransport()

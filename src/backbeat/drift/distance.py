@@ -55,15 +55,15 @@ class Distance:
         For `ks`: critical value plus the spread of the difference where it is widest, 1/2. For
         `chi2`: the noncentral chi-square whose noncentrality is 4 * size * effect**2.
         """
-        from scipy import special, stats
+        from scipy import special
 
         if not self.size:
             return 1.0
         if self.measure == "chi2":
             df = max(1, self.cells - 1)
-            noncentrality = special.chndtrinc(stats.chi2.isf(q, df), df, 1 - power)
+            noncentrality = special.chndtrinc(special.chdtri(df, q), df, 1 - power)
             return min(1.0, math.sqrt(noncentrality / (4 * self.size)))
-        reach = stats.kstwobign.isf(q) + max(0.0, stats.norm.ppf(power)) / 2
+        reach = special.kolmogi(q) + max(0.0, special.ndtri(power)) / 2
         return min(1.0, float(reach) / math.sqrt(self.size))
 
 
@@ -190,12 +190,13 @@ def _effective(n: int, m: int) -> float:
 
 
 def _kolmogorov(effect: float, size: float) -> float:
-    from scipy import stats
+    # `scipy.stats` has the same functions, and takes 50 MiB and half a second to import
+    from scipy import special
 
-    return float(stats.kstwobign.sf(effect * math.sqrt(size)))
+    return float(special.kolmogorov(effect * math.sqrt(size)))
 
 
 def _chi_square(statistic: float, df: int) -> float:
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.chi2.sf(statistic, df)) if df else 1.0
+    return float(special.chdtrc(df, statistic)) if df else 1.0

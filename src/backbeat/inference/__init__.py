@@ -6,14 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backbeat.inference.batch import Scored, score
+    from backbeat.inference.batch import score
     from backbeat.inference.manifest import read_scores
     from backbeat.inference.scores import as_scores
+    from backbeat.inference.scoring import Scored
 
 __all__ = ["Scored", "as_scores", "read_scores", "score"]
 
 _HOMES = {
-    "Scored": "backbeat.inference.batch",
+    "Scored": "backbeat.inference.scoring",
     "as_scores": "backbeat.inference.scores",
     "read_scores": "backbeat.inference.manifest",
     "score": "backbeat.inference.batch",

@@ -39,7 +39,9 @@ def workflow_budget(workflow: str) -> Budget:
     return Budget(workflow, capacity=_WORKFLOW_CAPACITY, refill_per_second=_WORKFLOW_REFILL)
 
 
-def spend(ledger: Callable[[], Spends], budget: Budget, *, cost: float) -> bool:
+def spend(
+    ledger: Callable[[], Spends], budget: Budget, *, cost: float, earned: float = 0.0
+) -> bool:
     """Pay from the shared budget, or from this process's own where the ledger does not answer.
 
     Deciding about an error must not become another error: whatever the ledger raises is logged.
@@ -47,13 +49,14 @@ def spend(ledger: Callable[[], Spends], budget: Budget, *, cost: float) -> bool:
     Args:
         ledger: Opens the ledger; only called now.
         budget: What to pay from.
-        cost: Tokens.
+        cost: Tokens to take out.
+        earned: Tokens to put in first.
     """
     try:
-        return ledger().spend(budget, cost=cost)
+        return ledger().spend(budget, cost=cost, earned=earned)
     except Exception as error:  # noqa: BLE001 - see above
         _unanswered(budget, error)
-        return spend_locally(budget, cost=cost)
+        return spend_locally(budget, cost=cost, earned=earned)
 
 
 class EndpointBudget:

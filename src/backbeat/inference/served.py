@@ -1,0 +1,367 @@
+"""Batch scoring by a served model: every row once, and no answer asked for twice that was kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backbeat.errors import InvalidData
+from backbeat.inference.pieces import Piece, Pieces
+from backbeat.inference.prediction import Prediction, served_version
+from backbeat.inference.routing import replaced, routed
+from backbeat.inference.scoring import Scored, Scoring
+from backbeat.inference.shards import Shard, slices
+from backbeat.inference.tally import Tally
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backbeat.inference.client import InferenceClient
+
+__all__ = ["Asking", "score_served"]
+
+_REQUEST_ROWS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How rows are asked about.
+
+    Args:
+        parameters: The model's own, such as a temperature.
+        request_rows: Rows of a request; what the server prefers, else 256, where None.
+        column: Name of the output where the model gives just one.
+        confidence: The output that says how sure the model is; `confidence` where None.
+        at_least: Rows with less confidence are asked of `doubtful`, or routed to `review`; None
+            takes every answer.
+        max_bad_rows: So many rows may be refused by the model; they are put into a side file.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_rows: int | None = None
+    column: str = "score"
+    confidence: str | None = None
+    at_least: float | None = None
+    max_bad_rows: int = 0
+
+
+async def score_served(
+    scoring: Scoring,
+    client: InferenceClient,
+    asking: Asking,
+    *,
+    tally: Tally,
+    doubtful: InferenceClient | None = None,
+    settle: Callable[[float], Any] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ensure_current: Callable[[], None] = lambda: None,
+    accept: Callable[[Sequence[str]], None] | None = None,
+) -> tuple[Scored, int]:
+    """Score a table; an attempt after a crash asks only what was not answered.
+
+    Requests of a shard and of the next are under way together, so many as the client's policy
+    allows; each answer is kept before its place is given to another request. Memory holds the
+    shards of what is under way, however long the table is.
+
+    Args:
+        scoring: What to score, and where to.
+        client: Asks the model.
+        asking: How.
+        tally: Counts what is answered.
+        doubtful: Asked about rows that the model is not sure of.
+        settle: Awaited with the cost of each answered call.
+        progress: Called with rows done and rows in all.
+        ensure_current: Called before a shard's file is written; raises FencedOut.
+        accept: Called with the files' store keys before the manifest names them.
+
+    Returns:
+        What was done, and how many calls may have been made twice: those that may have been under
+        way when an earlier attempt died.
+
+    Raises:
+        InvalidData: A key comes twice, or the model refused more rows than may be bad.
+        BackbeatError: What kept a call from its answer; all answers until then are kept.
+    """
+    reused = await asyncio.to_thread(scoring.begin)
+    course = _Course(scoring, client, asking, tally, doubtful, settle, progress, ensure_current)
+    if reused < len(scoring.shards):
+        await course.run()
+    course.tell()
+    scored = await asyncio.to_thread(
+        scoring.finish,
+        ensure_current=ensure_current,
+        accept=accept,
+        reused=reused,
+    )
+    return scored, course.repeated
+
+
+@dataclass
+class _Open:
+    """A shard that is being asked about."""
+
+    shard: Shard
+    rows: pa.Table
+    pieces: Pieces
+    kept: list[Piece] = field(default_factory=list)
+    waiting: int = 0
+    cut: bool = False
+
+
+class _Course:
+    """One run over all shards that are missing."""
+
+    def __init__(
+        self,
+        scoring: Scoring,
+        client: InferenceClient,
+        asking: Asking,
+        tally: Tally,
+        doubtful: InferenceClient | None,
+        settle: Callable[[float], Any] | None,
+        progress: Callable[[int, int], None],
+        ensure_current: Callable[[], None],
+    ) -> None:
+        self._scoring, self._client, self._asking = scoring, client, asking
+        self._tally, self._doubtful, self._settle = tally, doubtful, settle
+        self._progress, self._ensure_current = progress, ensure_current
+        self._done = sum(
+            entry["rows"] + entry.get("bad", {}).get("rows", 0)
+            for entry in scoring.entries.values()
+        )
+        self._bad = sum(
+            entry["bad"]["rows"] for entry in scoring.entries.values() if "bad" in entry
+        )
+        self._resumed = bool(scoring.entries)
+        self._missing = 0
+        self._slots = asyncio.Semaphore(client.resilience.in_flight)
+        self._error: Exception | None = None
+        self._from: dict[str, Any] = {}
+
+    @property
+    def repeated(self) -> int:
+        """Calls that may have been made twice: an earlier attempt's that left no answer."""
+        return min(self._client.resilience.in_flight, self._missing) if self._resumed else 0
+
+    def tell(self) -> None:
+        """Tell how far the work is."""
+        self._progress(self._done, self._scoring.shards[-1].stop)
+
+    async def run(self) -> None:
+        """Ask about all rows of the missing shards; raises the first error, the rest being kept."""
+        size = await self._request_rows()
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            async for opened, start in self._requests(size):
+                await self._slots.acquire()
+                if self._error is not None:
+                    self._slots.release()
+                    break
+                task = asyncio.create_task(self._one(opened, start, start + size))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            # what is under way is waited for and kept, whatever has gone wrong
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        if self._error is not None:
+            raise self._error
+
+    async def _request_rows(self) -> int:
+        limit = self._client.protocol.rows_a_request
+        size = self._asking.request_rows
+        if size is None:
+            size = (await self._client.describe()).preferred_rows or _REQUEST_ROWS
+        return min(size, limit) if limit else size
+
+    async def _requests(self, size: int) -> AsyncIterator[tuple[_Open, int]]:
+        columns = list(dict.fromkeys([*self._scoring.keys, *self._scoring.features]))
+        shards = slices(self._scoring.data, self._scoring.shards, columns)
+        while (found := await asyncio.to_thread(_next, shards)) is not None:
+            shard, rows = found
+            if shard.index in self._scoring.entries:
+                continue
+            opened = await asyncio.to_thread(self._opened, shard, rows, size)
+            starts = [at for at in range(0, shard.rows, size) if not _covered(opened, at)]
+            opened.waiting = len(starts)
+            self._missing += len(starts)
+            if not starts:
+                await self._close(opened)
+            for start in starts:
+                yield opened, start
+
+    def _opened(self, shard: Shard, rows: pa.Table, size: int) -> _Open:
+        # pieces of other sizes do not fit together
+        name = self._scoring.names[shard.index].removeprefix("sha256:")[:16]
+        pieces = Pieces(self._scoring.store, f"{self._scoring.output}/_pieces/{name}-{size}")
+        kept = pieces.found()
+        if kept:
+            self._resumed = True
+            self._done += sum(piece.stop - piece.start for piece in kept)
+            self._bad += sum(len(piece.bad) for piece in kept if piece.bad is not None)
+        return _Open(shard=shard, rows=rows, pieces=pieces, kept=kept)
+
+    async def _one(self, opened: _Open, start: int, stop: int) -> None:
+        try:
+            rows = opened.rows.slice(start, stop - start)
+            piece = await self._asked(opened.shard, rows, start)
+            await asyncio.to_thread(opened.pieces.keep, piece)
+            opened.kept.append(piece)
+            opened.waiting -= 1
+            self._done += len(rows)
+            if not opened.waiting:
+                await self._close(opened)
+            self.tell()
+        except Exception as error:  # noqa: BLE001 - raised when all that is under way is kept
+            self._error = self._error or error
+        finally:
+            self._slots.release()
+
+    async def _close(self, opened: _Open) -> None:
+        await asyncio.to_thread(self._ensure_current)
+        await asyncio.to_thread(self._record, opened)
+
+    def _record(self, opened: _Open) -> None:
+        import pyarrow as pa
+
+        kept = sorted(opened.kept, key=lambda piece: piece.start)
+        answers = [piece.answers for piece in kept if len(piece.answers)]
+        bad = [piece.bad for piece in kept if piece.bad is not None]
+        if answers:
+            table = pa.concat_tables(answers, promote_options="permissive")
+        else:
+            table = opened.rows.select(self._scoring.keys).slice(0, 0)
+        self._scoring.record(
+            opened.shard,
+            table,
+            pa.concat_tables(bad) if bad else None,
+            provenance={"address": self._client.endpoint.address, **self._from},
+        )
+        opened.pieces.forget()
+
+    async def _asked(self, shard: Shard, rows: pa.Table, start: int) -> Piece:
+        """Ask about some rows; those that the model refuses are found by halving."""
+        import pyarrow as pa
+
+        answers: list[pa.Table] = []
+        refused: list[tuple[int, InvalidData]] = []
+        halves = [(0, len(rows))]
+        while halves:
+            first, last = halves.pop(0)
+            part = rows.slice(first, last - first)
+            try:
+                answers.append(await self._answered(part, f"{self._name(shard)}-{start + first}"))
+            except InvalidData as error:
+                if self._bad >= self._asking.max_bad_rows:
+                    raise self._too_bad(shard, start + first, start + last, error) from error
+                if last - first > 1:
+                    middle = (first + last) // 2
+                    halves[:0] = [(first, middle), (middle, last)]
+                    continue
+                self._bad += 1
+                refused.append((first, error))
+        good = [table for table in answers if len(table)]
+        keys = rows.select(self._scoring.keys)
+        return Piece(
+            start=start,
+            stop=start + len(rows),
+            answers=pa.concat_tables(good, promote_options="permissive")
+            if good
+            else keys.slice(0, 0),
+            bad=_side_file(keys, refused) if refused else None,
+        )
+
+    async def _answered(self, rows: pa.Table, request_id: str) -> pa.Table:
+        import pyarrow as pa
+
+        asked = rows.select(self._scoring.features).combine_chunks().to_batches()[0]
+        found = await self._predicted(self._client, asked, request_id)
+        table = self._as_table(found)
+        if self._asking.at_least is not None:
+            table = await self._routed(table, found, asked, request_id)
+        for at, name in enumerate(self._scoring.keys):
+            table = table.add_column(at, name, rows.column(name))
+        return table.append_column("request_id", pa.array([request_id] * len(table), pa.string()))
+
+    async def _predicted(
+        self, client: InferenceClient, asked: pa.RecordBatch, request_id: str
+    ) -> Prediction:
+        found = await client.predict(
+            asked, parameters=self._asking.parameters, request_id=request_id
+        )
+        origin = found.provenance
+        cost = self._tally.add(
+            seconds=origin.seconds,
+            attempts=origin.attempts,
+            usage=origin.usage,
+            fallback=bool(origin.instead_of),
+        )
+        if self._settle is not None:
+            await self._settle(cost)
+        names = ("model", "version", "server")
+        if not origin.instead_of and client is self._client:
+            self._from.update({name: getattr(origin, name) for name in names})
+        return found
+
+    def _as_table(self, found: Prediction) -> pa.Table:
+        """The outputs, with the version that gave them where that is a fallback's."""
+        import pyarrow as pa
+
+        table = pa.Table.from_batches([found.outputs])
+        if table.num_columns == 1:
+            table = table.rename_columns([self._asking.column])
+        self._scoring.refuse_columns(table.column_names)
+        origin = found.provenance
+        if origin.instead_of:
+            labels = pa.array([served_version(origin)] * len(table), pa.string())
+            table = table.append_column("model_version", labels)
+        return table
+
+    async def _routed(
+        self, table: pa.Table, found: Prediction, asked: pa.RecordBatch, request_id: str
+    ) -> pa.Table:
+        bar, column = self._asking.at_least, self._asking.confidence
+        assert bar is not None  # noqa: S101 - the caller has looked
+        table, unsure = routed(table, found, at_least=bar, confidence=column)
+        if self._doubtful is None or not len(unsure):
+            return table
+        rest = asked.take(unsure)
+        again = await self._predicted(self._doubtful, rest, f"{request_id}-fallback")
+        return replaced(
+            table, again, unsure, column=self._asking.column, confidence=self._asking.confidence
+        )
+
+    def _name(self, shard: Shard) -> str:
+        return self._scoring.names[shard.index].removeprefix("sha256:")[:16]
+
+    def _too_bad(self, shard: Shard, first: int, last: int, error: InvalidData) -> InvalidData:
+        most = self._asking.max_bad_rows
+        where = f"the rows {shard.start + first} to {shard.start + last - 1}"
+        told = f"{most} were refused before, as many as may be" if most else "none may be"
+        return type(error)(
+            f"The model refused {where} ({told}): {error.message}",
+            hint=error.hint or "repair the rows, or allow some with `max_bad_rows`",
+        )
+
+
+def _next(shards: Iterator[tuple[Shard, pa.Table]]) -> tuple[Shard, pa.Table] | None:
+    return next(shards, None)
+
+
+def _covered(opened: _Open, start: int) -> bool:
+    return any(piece.start == start for piece in opened.kept)
+
+
+def _side_file(keys: pa.Table, refused: Sequence[tuple[int, InvalidData]]) -> pa.Table:
+    import pyarrow as pa
+
+    rows = keys.take(pa.array([at for at, _ in refused]))
+    errors = [error for _, error in refused]
+    return rows.append_column(
+        "error", pa.array([type(error).__name__ for error in errors])
+    ).append_column("message", pa.array([error.message for error in errors]))

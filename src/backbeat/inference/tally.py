@@ -1,0 +1,89 @@
+"""What a batch of calls came to: requests, time, tokens and money."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Prices", "Tally"]
+
+_MILLION = 1_000_000
+_KEPT = 100_000
+
+
+class Prices(BaseModel):
+    """What a model costs, in one currency of yours.
+
+    Args:
+        a_call: For each request that was answered.
+        a_second: For each second that a request took.
+        a_million_input_tokens: As the server counts them.
+        a_million_output_tokens: As the server counts them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    a_call: float = Field(default=0.0, ge=0)
+    a_second: float = Field(default=0.0, ge=0)
+    a_million_input_tokens: float = Field(default=0.0, ge=0)
+    a_million_output_tokens: float = Field(default=0.0, ge=0)
+
+    def cost(self, *, calls: int, seconds: float, usage: Mapping[str, int]) -> float:
+        """What so many calls cost together."""
+        return (
+            self.a_call * calls
+            + self.a_second * seconds
+            + self.a_million_input_tokens * usage.get("input_tokens", 0) / _MILLION
+            + self.a_million_output_tokens * usage.get("output_tokens", 0) / _MILLION
+        )
+
+
+class Tally:
+    """A running count; its numbers become a step's metrics."""
+
+    def __init__(self, prices: Prices | None = None) -> None:
+        self._prices = prices or Prices()
+        self.calls = 0
+        self.attempts = 0
+        self.fallbacks = 0
+        self.seconds = 0.0
+        self.cost = 0.0
+        self.usage: Counter[str] = Counter()
+        self._times: list[float] = []
+
+    def add(
+        self, *, seconds: float, attempts: int, usage: Mapping[str, int], fallback: bool
+    ) -> float:
+        """Count an answered call; returns what it cost."""
+        cost = self._prices.cost(calls=1, seconds=seconds, usage=usage)
+        self.calls += 1
+        self.attempts += attempts
+        self.fallbacks += fallback
+        self.seconds += seconds
+        self.cost += cost
+        self.usage.update(usage)
+        if len(self._times) < _KEPT:
+            self._times.append(seconds)
+        return cost
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers worth plotting: calls, retries, tokens, cost, and quantiles of seconds."""
+        found: dict[str, float] = {
+            "calls": self.calls,
+            "retries": self.attempts - self.calls,
+            "fallbacks": self.fallbacks,
+            "cost": self.cost,
+            **self.usage,
+        }
+        times = sorted(self._times)
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            if times:
+                found[f"seconds.{name}"] = times[min(len(times) - 1, int(share * len(times)))]
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a manifest: without times, which differ from attempt to attempt."""
+        return {"calls": self.calls, "cost": self.cost, **self.usage}

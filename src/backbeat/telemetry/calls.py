@@ -1,0 +1,67 @@
+"""OpenTelemetry of calls to model servers: a span each, and what people draw curves of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+__all__ = ["call_span", "record_call", "trace_headers"]
+
+_TRACER = trace.get_tracer("backbeat")
+_METER = metrics.get_meter("backbeat")
+_CONTEXT = TraceContextTextMapPropagator()
+
+
+@contextmanager
+def call_span(address: str, *, request_id: str) -> Iterator[None]:
+    """Ask a model inside a span, child of the step's; free where no tracer is configured.
+
+    Args:
+        address: The model's address, which holds no secret.
+        request_id: Ours.
+    """
+    attributes = {"backbeat.address": address, "backbeat.request_id": request_id}
+    with _TRACER.start_as_current_span(
+        "backbeat predict", kind=trace.SpanKind.CLIENT, attributes=attributes
+    ):
+        yield
+
+
+def trace_headers() -> dict[str, str]:
+    """`traceparent` and `tracestate` of the current span; nothing where nobody traces."""
+    found: dict[str, str] = {}
+    _CONTEXT.inject(found)
+    return found
+
+
+def record_call(origin: str, *, seconds: float, attempts: int, usage: Mapping[str, int]) -> None:
+    """Note an answered call: its time, its retries, its tokens; free where no meter is configured.
+
+    Args:
+        origin: The server; an attribute of each number.
+        seconds: From the first attempt to the answer.
+        attempts: Requests that were sent for it.
+        usage: Counted by the server: `input_tokens`, `output_tokens`.
+    """
+    at = {"server": origin}
+    _seconds().record(seconds, at)
+    if attempts > 1:
+        _count("retries").add(attempts - 1, at)
+    for name, tokens in usage.items():
+        _count(name).add(tokens, at)
+
+
+@cache
+def _seconds() -> metrics.Histogram:
+    return _METER.create_histogram(
+        "backbeat.inference.seconds", unit="s", description="Time to a model's answer."
+    )
+
+
+@cache
+def _count(name: str) -> metrics.Counter:
+    return _METER.create_counter(f"backbeat.inference.{name}", unit="1")
