@@ -16,6 +16,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from backbeat import Platform
+from backbeat.drift import RetrainPolicy
 from dagster_backbeat import BackbeatResource, Training, model_lifecycle
 
 NIGHT = "{{ partition_key }}"
@@ -58,8 +59,17 @@ def platform(backbeat: BackbeatResource) -> Platform:
 
 
 @pytest.fixture
+def options() -> dict[str, Any]:
+    """What a test adds to the lifecycle."""
+    return {}
+
+
+@pytest.fixture
 def defs(
-    backbeat: BackbeatResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backbeat: BackbeatResource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
 ) -> Iterator[dg.Definitions]:
     """A lifecycle whose training function lies in a module of its own."""
     (tmp_path / "tiny_training.py").write_text(dedent(CODE))
@@ -100,6 +110,7 @@ def defs(
             scores=f"scores/tiny/{NIGHT}",
             features=["x"],
             executor=dg.in_process_executor,
+            **options,
         ),
     )
     sys.modules.pop("tiny_training", None)
@@ -184,6 +195,26 @@ def test_nights_of_a_model(
         r.identity["run"] for r in platform.ledger.runs() if r.identity["partition"] == str(FIRST)
     }
     assert runs == {asked.run_id}
+
+
+@pytest.mark.parametrize(
+    "options", [{"monitor": "monitors/tiny", "retrain": RetrainPolicy(cool_down_days=0)}]
+)
+def test_drift_that_stays_trains_one_candidate(
+    night: Any, continuations: Any, platform: Platform, decide: Any, materialized: Keys
+) -> None:
+    """With a policy the first drifting night trains; the next one goes on with the champion."""
+    root = Path(platform.store.address("landing").removeprefix("file://")).parent
+    night(FIRST)
+    decide(people=["ada"])
+    (request,) = continuations()
+    assert "tiny/promoted" in materialized(night(FIRST, request))
+    nights = [FIRST + timedelta(days=number) for number in (1, 2)]
+    for day in nights:
+        _land(root, day, shift=1.5)
+    first, second = (materialized(night(day)) for day in nights)
+    assert "tiny/candidate" in first
+    assert second == {"tiny/drift", "tiny/champion", "tiny/scores"}
 
 
 @pytest.mark.parametrize("tags", [{}, {"backbeat/request": "so-0000000000000000"}])

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat.step import Done, Outcome
 from backbeat.steps import DriftCheck
@@ -29,6 +30,7 @@ def drift_check(
     monitor: Text = "",
     partition: Text = "",
     rules: Rules | Mapping[str, Any] | None = None,
+    retrain: RetrainPolicy | Mapping[str, Any] | None = None,
     deps: Sequence[Key] = (),
     when: When | None = None,
     description: str | None = None,
@@ -38,7 +40,8 @@ def drift_check(
 ) -> dg.AssetsDefinition:
     """An asset that holds the drift verdict, with the effects as markdown, and its check `drift`.
 
-    The check warns on `drifted`, and fails on `broken`: then nothing downstream starts.
+    The check warns on `drifted` and `insufficient_data`, and fails on `broken`: then nothing
+    downstream starts.
 
     Args:
         asset: Key of the asset made.
@@ -53,6 +56,8 @@ def drift_check(
             it. Empty judges without a history.
         partition: The batch's name, such as `{{ partition_key }}`; a monitor needs it.
         rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
+        retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); needs a monitor.
+            The value `action` is then `retrain` or `hold`, for `When(drift, "action", ...)`.
         deps: Assets that come before, such as the one that lands the data.
         when: Condition under which there is something to do.
         description: For people.
@@ -75,9 +80,13 @@ def _verdict(outcome: Outcome) -> dg.AssetCheckResult:
     broken = verdict == "broken"
     # with a monitor, those that nobody has muted
     moved = ", ".join(value.get("alarms", value.get("columns", [])))
+    said = f"{verdict}: {moved}" if moved else str(verdict)
+    if "action" in value:
+        said = f"{said}; {value['action']}: {value['action_reason']}"
     return dg.AssetCheckResult(
         check_name="drift",
-        passed=verdict not in {"drifted", "broken"},
+        # too little to tell is no pass; the first night, without a reference, is
+        passed=verdict in {"stable", "no_reference"},
         severity=dg.AssetCheckSeverity.ERROR if broken else dg.AssetCheckSeverity.WARN,
-        description=f"{verdict}: {moved}" if moved else str(verdict),
+        description=said,
     )

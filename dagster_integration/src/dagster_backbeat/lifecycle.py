@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from backbeat.drift.action import RetrainPolicy
+from backbeat.drift.rules import Rules
 from backbeat.errors import UnmetNeed
 from dagster_backbeat.candidate import Source, candidate_model
 from dagster_backbeat.champion import serving_champion
@@ -48,6 +50,9 @@ def model_lifecycle(
     current: Data,
     drift_columns: Texts | None = None,
     effect_floor: float = 0.1,
+    monitor: str = "",
+    rules: Rules | Mapping[str, Any] | None = None,
+    retrain: RetrainPolicy | Mapping[str, Any] | None = None,
     source: Source,
     trained: Data,
     compared: Data,
@@ -86,6 +91,11 @@ def model_lifecycle(
         current: What is held against the champion's profile.
         drift_columns: Columns that are watched; all of the profile's where None.
         effect_floor: Smallest effect that counts as drift, between 0 and 1.
+        monitor: Store prefix of a monitor, which keeps the history of `current`; the partition is
+            the batch's name. Empty judges without a history.
+        rules: Every threshold (`backbeat.drift.Rules`), instead of `effect_floor`.
+        retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); every time where
+            None. It needs a monitor.
         source: Where candidates come from, see `candidate_model`.
         trained: Features that a candidate was trained on; its profile is the next reference.
         compared: Features of days that neither model was trained on.
@@ -132,7 +142,9 @@ def model_lifecycle(
             "scores",
         )
     }
-    retrain = When(names["drift"], "verdict", ("drifted", "no_reference"))
+    retrains = When(names["drift"], "verdict", ("drifted", "no_reference"))
+    if retrain is not None:
+        retrains = When(names["drift"], "action", ("retrain",))
     better = When(names["comparison"], "verdict", ("better", "no_champion"))
     version = FromAsset(names["candidate"], "version")
     uri = FromAsset(names["candidate"], "uri")
@@ -152,11 +164,15 @@ def model_lifecycle(
         reference=champion,
         columns=drift_columns,
         effect_floor=effect_floor,
+        monitor=monitor,
+        partition="{{ partition_key }}" if monitor else "",
+        rules=rules,
+        retrain=retrain,
         deps=[landed],
         **shape,
     )
     candidate = candidate_model(
-        asset=names["candidate"], model=model, source=source, when=retrain, **shape
+        asset=names["candidate"], model=model, source=source, when=retrains, **shape
     )
     profile = profile_asset(
         asset=names["profile"],
@@ -205,7 +221,7 @@ def model_lifecycle(
         model=model,
         promoted=names["promoted"],
         candidate=names["candidate"],
-        promotes=(retrain, better),
+        promotes=(retrains, better),
         **shape,
     )
     scored = inference_asset(

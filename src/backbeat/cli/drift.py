@@ -13,6 +13,7 @@ from backbeat.cli.monitors import (
     monitor_at,
     near,
     number,
+    policy_from,
     print_decision,
     reference_profile,
     rules_from,
@@ -71,26 +72,36 @@ def check(
     rules: Annotated[
         str | None, typer.Option(metavar="FILE.json", help="Thresholds that are not the defaults.")
     ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json", help="A policy for retraining; with --monitor. Says what follows."
+        ),
+    ] = None,
     report: Annotated[
         str | None, typer.Option(metavar="FILE.html", help="Write the HTML report there.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Compare a table with what is known; exit code 1 where it drifted or is broken.
+    """Compare a table with what is known; exit code 1 unless it is stable.
 
-    `insufficient_data` ends with 0, as a gate lets it pass: it is no drift that was seen, and no
-    promise that there is none. {day} in CURRENT stands for the partition.
+    `insufficient_data` ends with 1 too: nothing was seen, and that is no promise. {day} in CURRENT
+    stands for the partition.
     """
     from backbeat.data import open_dataset
     from backbeat.drift import Rules, report_html
+    from backbeat.drift.actions import follow
     from backbeat.drift.checking import check_batch, keep
 
     if (reference is None) == (monitor is None):
         raise typer.BadParameter("give either --reference or --monitor")
     if monitor is not None and not partition:
         raise typer.BadParameter("--monitor needs --partition: the batch's name, such as its day")
+    if retrain is not None and monitor is None:
+        raise typer.BadParameter("--retrain needs --monitor, which keeps what was started")
     chosen = rules_from(rules) if rules else Rules()
+    policy = policy_from(retrain) if retrain else None
     watched = None if monitor is None else monitor_at(context, monitor)
     pinned = watched.reference() if watched else reference_profile(context, reference or "")
     window = {"until": day_option(partition, "--partition")} if "{day}" in current else {}
@@ -108,6 +119,9 @@ def check(
     facts: dict[str, Any] = {}
     if watched is not None and not dry_run:
         facts["batch"] = keep(watched, found, pinned=pinned, rules=chosen)
+    if watched is not None and policy is not None:
+        action = follow(watched, policy, found.decision, pinned=pinned, record=not dry_run)
+        facts |= {"action": action.action, "because": action.because, "reason": action.reason}
     if report is not None and not dry_run:
         title = f"Drift of {dataset.title}"
         against = f"against {found.decision.reference_title or reference or monitor}"
@@ -130,6 +144,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show every column's effect from batch to batch, and what was decided."""
+    from backbeat.drift.actions import ActionLog
     from backbeat.drift.lines import lines
 
     watched = monitor_at(context, monitor)
@@ -146,6 +161,8 @@ def history(
         print_json({name: {**asdict(line), "alarms": line.alarms} for name, line in found.items()})
     else:
         _show_lines(watched.prefix, found)
+        for entry in ActionLog(watched).entries():
+            print_line(f"{entry.partition} started a retraining: {', '.join(entry.columns)}")
 
 
 @app.command()
@@ -212,6 +229,10 @@ def backtest(
     monitor: MonitorPlace,
     *,
     rules: RulesFile,
+    retrain: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.json", help="Also count the retrainings of this policy."),
+    ] = None,
     since: Annotated[
         str, typer.Option("--from", metavar="BATCH", help="The first batch that is shown.")
     ] = "",
@@ -220,18 +241,23 @@ def backtest(
 ) -> None:
     """Judge stored batches again by other rules; nothing is written, and no raw data is read."""
     from backbeat.drift.backtest import backtest as replay
+    from backbeat.drift.backtest import retrainings
 
     chosen = rules_from(rules)
+    policy = policy_from(retrain) if retrain else None
     watched = monitor_at(context, monitor)
     with showing("batches") as progress:
         found = replay(watched, chosen, since=since, until=until, progress=progress)
     changed = [day for day in found if day.changes]
-    facts = {
+    facts: dict[str, Any] = {
         "batches": len(found),
         "alarms_now": sum(day.now.alarm for day in found),
         "alarms_then": sum(day.then.alarm for day in found),
         "changed": len(changed),
     }
+    if policy is not None:
+        facts["retrainings_now"] = retrainings(found, policy, when="now")
+        facts["retrainings_then"] = retrainings(found, policy, when="then")
     if as_json:
         print_json({**facts, "days": [asdict(day) for day in changed]})
         return
@@ -239,6 +265,9 @@ def backtest(
         f"{len(found)} batches: {facts['alarms_now']} alarms now, {facts['alarms_then']} by these "
         f"rules; {len(changed)} would change"
     )
+    if policy is not None:
+        now, then = len(facts["retrainings_now"]), len(facts["retrainings_then"])
+        print_line(f"by this policy: {now} retrainings now, {then} by these rules")
     if changed:
         rows = [(day.partition, _sight(day.now), _sight(day.then)) for day in changed]
         print_table(["batch", "now", "by these rules"], rows, empty="")

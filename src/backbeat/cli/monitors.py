@@ -6,9 +6,10 @@ import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 from backbeat.cli.output import ExitCode, print_json, print_line, print_table
 from backbeat.cli.places import place, read_profile
@@ -16,7 +17,7 @@ from backbeat.cli.session import Session
 from backbeat.errors import InvalidStep, NotFound
 
 if TYPE_CHECKING:
-    from backbeat.drift import Decision, Profile, Rules
+    from backbeat.drift import Decision, Profile, RetrainPolicy, Rules
     from backbeat.drift.history import Monitor
 
 __all__ = [
@@ -24,13 +25,15 @@ __all__ = [
     "monitor_at",
     "near",
     "number",
+    "policy_from",
     "print_decision",
     "reference_profile",
     "rules_from",
     "say",
 ]
 
-_STOPS = {"drifted", "broken"}
+Settings = TypeVar("Settings", bound=BaseModel)
+_STOPS = {"drifted", "broken", "insufficient_data"}
 
 
 def monitor_at(context: typer.Context, name: str) -> Monitor:
@@ -83,32 +86,41 @@ def rules_from(name: str) -> Rules:
     Raises:
         InvalidStep: It is not JSON, or has an unknown rule or a value out of range.
     """
-    from pydantic import ValidationError
-
     from backbeat.drift import Rules
 
+    return _from_file(name, Rules, what="rules", example='{"effect_floor": 0.1}')
+
+
+def policy_from(name: str) -> RetrainPolicy:
+    """The policy for retraining of a JSON file; raises InvalidStep like `rules_from`."""
+    from backbeat.drift import RetrainPolicy
+
+    return _from_file(name, RetrainPolicy, what="policy", example='{"after": 2}')
+
+
+def _from_file(name: str, kind: type[Settings], *, what: str, example: str) -> Settings:
+    from pydantic import ValidationError
+
     try:
-        return Rules.model_validate(json.loads(Path(name).read_text(encoding="utf-8")))
+        return kind.model_validate(json.loads(Path(name).read_text(encoding="utf-8")))
     except OSError as error:
         raise typer.BadParameter(f"{name} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        known = f"there are {', '.join(Rules.model_fields)}"
+        known = f"there are {', '.join(kind.model_fields)}"
         raise InvalidStep(
-            f"{name} holds no rules: {field}: {first['msg']}",
-            hint=near(field, set(Rules.model_fields) - {field}) or known,
+            f"{name} holds no {what}: {field}: {first['msg']}",
+            hint=near(field, set(kind.model_fields) - {field}) or known,
         ) from error
     except ValueError as error:
-        raise InvalidStep(
-            f"{name} is not JSON: {error}", hint='write {"effect_floor": 0.1}'
-        ) from error
+        raise InvalidStep(f"{name} is not JSON: {error}", hint=f"write {example}") from error
 
 
 def print_decision(
     decision: Decision, facts: dict[str, Any] | None = None, *, as_json: bool
 ) -> ExitCode:
-    """Show a decision; 1 where the data drifted or is broken."""
+    """Show a decision; 1 where the data drifted, is broken, or is too little to tell."""
     if as_json:
         print_json({**(facts or {}), **decision.model_dump(mode="json")})
     else:

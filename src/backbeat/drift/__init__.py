@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backbeat.drift.action import RetrainPolicy
     from backbeat.drift.decision import decide
     from backbeat.drift.past import PastBatch
     from backbeat.drift.profile import Profile, build_profile
@@ -22,6 +23,7 @@ __all__ = [
     "Decision",
     "PastBatch",
     "Profile",
+    "RetrainPolicy",
     "Rules",
     "build_profile",
     "decide",
@@ -35,6 +37,7 @@ _HOMES = {
     "decide": "backbeat.drift.decision",
     "PastBatch": "backbeat.drift.past",
     "Profile": "backbeat.drift.profile",
+    "RetrainPolicy": "backbeat.drift.action",
     "Rules": "backbeat.drift.rules",
     "build_profile": "backbeat.drift.profile",
     "report_html": "backbeat.drift.report",

@@ -8,10 +8,23 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backbeat.drift.marks import day_of
 from backbeat.drift.verdict import DriftVerdict, Severity
 from backbeat.errors import InvalidStep
 
-__all__ = ["Action", "PastAction", "PastVerdict", "RetrainPolicy", "act"]
+__all__ = ["Action", "Because", "PastAction", "PastVerdict", "RetrainPolicy", "act"]
+
+Because = Literal[
+    "drift",
+    "no_reference",
+    "quiet",
+    "severity",
+    "superseded",
+    "hysteresis",
+    "same_cause",
+    "cool_down",
+    "budget",
+]
 
 _SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high")
 
@@ -46,34 +59,47 @@ class RetrainPolicy(_Frozen):
     budget_days: int = Field(default=30, ge=1, le=3660)
 
 
-class PastVerdict(_Frozen):
+class _Dated(_Frozen):
+    partition: str
+
+    @property
+    def day(self) -> date:
+        """The ISO day that the partition begins with; raises InvalidStep without one."""
+        found = day_of(self.partition)
+        if found is None:
+            raise InvalidStep(
+                f"the partition {self.partition!r} begins with no day, such as 2013-05-04",
+                hint="name batches by their day where drift is to start a retraining",
+            )
+        return found
+
+
+class PastVerdict(_Dated):
     """What was decided about one batch.
 
     Args:
-        partition: Its ISO day.
+        partition: Its name, which begins with its ISO day.
         verdict: The batch's verdict.
         severity: Its severity.
         columns: The columns that drifted.
         reference: What it was compared with: a digest of the reference's profile.
     """
 
-    partition: date
     verdict: DriftVerdict
     severity: Severity = "none"
     columns: tuple[str, ...] = ()
     reference: str = ""
 
 
-class PastAction(_Frozen):
+class PastAction(_Dated):
     """A retraining that drift has started.
 
     Args:
-        partition: The ISO day of the batch that started it.
+        partition: The batch that started it.
         columns: The columns that had drifted.
         reference: The reference of that batch.
     """
 
-    partition: date
     columns: tuple[str, ...]
     reference: str = ""
 
@@ -89,9 +115,7 @@ class Action(_Frozen):
     """
 
     action: Literal["retrain", "hold"]
-    because: Literal[
-        "drift", "quiet", "severity", "hysteresis", "same_cause", "cool_down", "budget"
-    ]
+    because: Because
     reason: str
     columns: tuple[str, ...] = ()
 
@@ -105,16 +129,17 @@ def act(
 ) -> Action:
     """Decide whether a batch starts a retraining.
 
-    Only what lies before the batch is looked at, so that the same batch gets the same answer again.
+    A batch that has started one gets the same answer again, as long as it drifts. One that is
+    judged after a later batch has started one starts none.
 
     Args:
         policy: The rules.
         batch: The batch.
         verdicts: Past batches, in any order.
-        actions: Past retrainings, in any order.
+        actions: All retrainings so far, in any order.
 
     Raises:
-        InvalidStep: Two past batches have one partition.
+        InvalidStep: Two past batches have one partition, or one begins with no day.
     """
     before = sorted(
         (past for past in verdicts if past.partition < batch.partition),
@@ -127,7 +152,13 @@ def act(
         (past for past in actions if past.partition < batch.partition),
         key=lambda past: past.partition,
     )
-    held = _not_yet(policy, batch, before) or _not_again(policy, batch, before, done)
+    held = _too_little(policy, batch)
+    if held is None and not _started(batch, actions):
+        held = (
+            _too_late(batch, actions)
+            or _not_yet(policy, batch, before)
+            or _not_again(policy, batch, before, done)
+        )
     return held or Action(
         action="retrain",
         because="drift",
@@ -136,15 +167,33 @@ def act(
     )
 
 
-def _not_yet(
-    policy: RetrainPolicy, batch: PastVerdict, before: Sequence[PastVerdict]
-) -> Action | None:
-    """Why the drift of this batch is not enough; None where it is."""
+def _started(batch: PastVerdict, actions: Sequence[PastAction]) -> bool:
+    return any(
+        (past.partition, past.reference) == (batch.partition, batch.reference) for past in actions
+    )
+
+
+def _too_little(policy: RetrainPolicy, batch: PastVerdict) -> Action | None:
     if batch.verdict != "drifted":
         return _hold("quiet", f"the batch is {_said(batch.verdict)}")
     if not _counts(batch, policy):
         reason = f"its severity is {batch.severity}, below {policy.severity}"
         return _hold("severity", reason, batch)
+    return None
+
+
+def _too_late(batch: PastVerdict, actions: Sequence[PastAction]) -> Action | None:
+    later = max((past.partition for past in actions), default="")
+    if later > batch.partition:
+        reason = f"the later batch {later} has started a retraining already"
+        return _hold("superseded", reason, batch)
+    return None
+
+
+def _not_yet(
+    policy: RetrainPolicy, batch: PastVerdict, before: Sequence[PastVerdict]
+) -> Action | None:
+    """Why the row of drifting batches is too short; None where it is long enough."""
     streak = _streak(before, policy) + 1
     if streak < policy.after:
         reason = f"batch {streak} of the {policy.after} in a row that it takes"
@@ -163,23 +212,19 @@ def _not_again(
     if known is not None:
         reason = f"the same columns started a retraining on {known.partition}"
         return _hold("same_cause", reason, batch)
-    if done and batch.partition < done[-1].partition + timedelta(days=policy.cool_down_days):
-        over = done[-1].partition + timedelta(days=policy.cool_down_days)
+    over = done[-1].day + timedelta(days=policy.cool_down_days) if done else date.min
+    if batch.day < over:
         reason = f"the retraining of {done[-1].partition} cools down until {over}"
         return _hold("cool_down", reason, batch)
-    since = batch.partition - timedelta(days=policy.budget_days)
-    spent = sum(past.partition > since for past in done)
+    since = batch.day - timedelta(days=policy.budget_days)
+    spent = sum(past.day > since for past in done)
     if spent >= policy.budget:
         reason = f"{spent} of {policy.budget} retrainings in {policy.budget_days} days are spent"
         return _hold("budget", reason, batch)
     return None
 
 
-def _hold(
-    because: Literal["quiet", "severity", "hysteresis", "same_cause", "cool_down", "budget"],
-    reason: str,
-    batch: PastVerdict | None = None,
-) -> Action:
+def _hold(because: Because, reason: str, batch: PastVerdict | None = None) -> Action:
     columns = () if batch is None else batch.columns
     return Action(action="hold", because=because, reason=reason, columns=columns)
 
@@ -215,7 +260,7 @@ def _known_cause(
     for past in reversed(done):
         if past.reference != batch.reference or not {*batch.columns} <= {*past.columns}:
             continue
-        age = (batch.partition - past.partition).days
+        age = (batch.day - past.day).days
         if policy.repeat_after_days is not None and age >= policy.repeat_after_days:
             continue
         since = [verdict for verdict in before if verdict.partition > past.partition]

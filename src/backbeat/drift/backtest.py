@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
+from backbeat.drift.action import PastAction, PastVerdict, RetrainPolicy, act
 from backbeat.drift.checking import judge, needed
 from backbeat.drift.history import JudgedBatch, Monitor
 from backbeat.drift.past import PastBatch
 from backbeat.drift.profile import Profile
 from backbeat.drift.rules import Rules
-from backbeat.drift.verdict import DriftVerdict
+from backbeat.drift.verdict import DriftVerdict, Severity
 from backbeat.errors import InvalidData
 
-__all__ = ["Replayed", "Sight", "backtest", "rules_held"]
+__all__ = ["Replayed", "Sight", "backtest", "retrainings", "rules_held"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +27,13 @@ class Sight:
         verdict: The batch's verdict.
         columns: The columns that raise an alarm, the worst first.
         calibrated: Whether the limits come from the columns' own history.
+        severity: The batch's severity.
     """
 
     verdict: DriftVerdict
     columns: tuple[str, ...]
     calibrated: bool
+    severity: Severity = "none"
 
     @property
     def alarm(self) -> bool:
@@ -131,14 +135,60 @@ class _Line:
                 calibrated=decision.calibrated,
             )
         )
-        return Sight(
-            verdict=decision.verdict, columns=decision.alarms, calibrated=decision.calibrated
-        )
+        return _sight(decision)
 
     def told(self, batch: PastBatch, judged: JudgedBatch) -> Sight:
         self._history.append(batch)
-        found = judged.decision
-        return Sight(verdict=found.verdict, columns=found.alarms, calibrated=found.calibrated)
+        return _sight(judged.decision)
+
+
+class _Judged(Protocol):
+    @property
+    def verdict(self) -> DriftVerdict: ...
+    @property
+    def alarms(self) -> tuple[str, ...]: ...
+    @property
+    def calibrated(self) -> bool: ...
+    @property
+    def severity(self) -> Severity: ...
+
+
+def _sight(found: _Judged) -> Sight:
+    return Sight(
+        verdict=found.verdict,
+        columns=found.alarms,
+        calibrated=found.calibrated,
+        severity=found.severity,
+    )
+
+
+def retrainings(
+    replayed: Sequence[Replayed], policy: RetrainPolicy, *, when: Literal["now", "then"]
+) -> list[str]:
+    """The batches that a policy would have retrained after, had it always held.
+
+    Args:
+        replayed: What `backtest` gave.
+        policy: The policy.
+        when: By the verdicts that were given, or by those of the rules that are tried.
+
+    Raises:
+        InvalidStep: A drifting batch's name begins with no day.
+    """
+    verdicts: list[PastVerdict] = []
+    actions: list[PastAction] = []
+    for day in replayed:
+        sight: Sight = getattr(day, when)
+        batch = PastVerdict(
+            partition=day.partition,
+            verdict=sight.verdict,
+            severity=sight.severity,
+            columns=sight.columns,
+        )
+        if act(policy, batch=batch, verdicts=verdicts, actions=actions).action == "retrain":
+            actions.append(PastAction(partition=batch.partition, columns=batch.columns))
+        verdicts.append(batch)
+    return [entry.partition for entry in actions]
 
 
 def rules_held(monitor: Monitor, edges: str, partitions: Sequence[str]) -> Rules:

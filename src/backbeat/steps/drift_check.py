@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from backbeat.drift.action import Action, RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat.errors import ContractBroken
 from backbeat.ports import Need
@@ -47,6 +48,7 @@ class DriftCheck(Step):
         partition: The batch's name, such as its ISO day; with a monitor it says what is its past.
         rules: Every threshold, as data, instead of `q`, `effect_floor` and `power`; with a monitor
             and without rules, their defaults hold.
+        retrain: When drift starts a retraining; needs a monitor, which keeps what was started.
 
     Value: `verdict` (stable, drifted, broken, insufficient_data, no_reference), `calibrated`,
     `columns` (those that moved, the worst first), `rows`, `reference`, `report`.
@@ -54,6 +56,9 @@ class DriftCheck(Step):
     With a monitor or rules also `severity`, `alarms` (the columns that moved and are not muted),
     `history_batches` (how many past batches the limits come from), `cause` (a digest of the alarms'
     columns and checks: the same cause has the same one), `batch` (its store key in the history).
+
+    With `retrain` also `action` (`retrain` or `hold`), `because` (the rule that decided) and
+    `action_reason` (the same in words). Without a reference the action is `retrain`.
     """
 
     kind: ClassVar[str] = "drift.check/v1"
@@ -69,11 +74,14 @@ class DriftCheck(Step):
     monitor: str = ""
     partition: str = ""
     rules: Rules | None = None
+    retrain: RetrainPolicy | None = None
 
     @model_validator(mode="after")
     def _one_place_for_thresholds(self) -> DriftCheck:
         if self.monitor and not self.partition:
             raise ValueError("`monitor` needs `partition`: the batch's name, such as its day")
+        if self.retrain is not None and not self.monitor:
+            raise ValueError("`retrain` needs a `monitor`, which keeps what was started")
         if self._by_rules:
             fields = type(self).model_fields
             moved = [name for name in _THRESHOLDS if getattr(self, name) != fields[name].default]
@@ -108,18 +116,7 @@ class DriftCheck(Step):
         table, refs = open_pinned(ctx, "current", self.current)
         key = ctx.inputs["reference"]
         if key == _NO_REFERENCE:
-            return Done(
-                value={
-                    "verdict": _NO_REFERENCE,
-                    "calibrated": False,
-                    "columns": [],
-                    "rows": table.count_rows(),
-                    "reference": None,
-                    **self._judged(None),
-                },
-                inputs=refs,
-                evidence={"why": f"{self.reference} does not exist yet: nothing to compare with"},
-            )
+            return self._without_reference(table, refs)
         content = ctx.store.read(key)
         reference = Profile.from_bytes(content)
         if self.columns is not None:
@@ -137,9 +134,14 @@ class DriftCheck(Step):
             "reference": key,
             **self._judged(decision),
         }
+        evidence: dict[str, Any] = {
+            "decision": decision.model_dump(mode="json"),
+            "markdown": report_markdown(decision),
+        }
         if monitor is not None:
             ctx.ensure_current()
             value["batch"] = keep(monitor, checked, pinned=reference, rules=self._rules())
+            evidence |= self._followed(ctx, monitor, decision, reference, value)
         outputs: tuple[DataRef, ...] = ()
         if self.report:
             shown = {"step": self.digest(), "inputs": dict(ctx.inputs)}
@@ -160,11 +162,50 @@ class DriftCheck(Step):
             | {"drifted": float(len(moved))},
             inputs=(*refs, DataRef(uri=key, digest=_digest(content), format="json")),
             outputs=outputs,
-            evidence={
-                "decision": decision.model_dump(mode="json"),
-                "markdown": report_markdown(decision),
-            },
+            evidence=evidence,
         )
+
+    def _without_reference(self, table: ds.Dataset, refs: tuple[DataRef, ...]) -> Done:
+        value = {
+            "verdict": _NO_REFERENCE,
+            "calibrated": False,
+            "columns": [],
+            "rows": table.count_rows(),
+            "reference": None,
+            **self._judged(None),
+        }
+        if self.retrain is not None:
+            from backbeat.drift.actions import NO_REFERENCE
+
+            value |= _told(NO_REFERENCE)
+        return Done(
+            value=value,
+            inputs=refs,
+            evidence={"why": f"{self.reference} does not exist yet: nothing to compare with"},
+        )
+
+    def _followed(
+        self,
+        ctx: StepContext,
+        monitor: Monitor,
+        decision: Decision,
+        reference: Profile,
+        value: dict[str, Any],
+    ) -> dict[str, Any]:
+        """What follows from the batch: for the value, and as evidence."""
+        if self.retrain is None:
+            return {}
+        from backbeat.drift.actions import follow
+
+        found = follow(
+            monitor,
+            self.retrain,
+            decision,
+            pinned=reference,
+            ensure_current=ctx.ensure_current,
+        )
+        value |= _told(found)
+        return {"action": found.model_dump(mode="json")}
 
     @property
     def _by_rules(self) -> bool:
@@ -210,6 +251,14 @@ class DriftCheck(Step):
             "history_batches": decision.history_batches if decision else 0,
             "cause": cause(decision) if decision else "",
         }
+
+
+def _told(action: Action) -> dict[str, Any]:
+    return {
+        "action": action.action,
+        "because": action.because,
+        "action_reason": action.reason,
+    }
 
 
 def _require_profiled(columns: tuple[str, ...], profile: Profile, key: str) -> None:

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
 from backbeat import Actor, embedded
-from backbeat.drift import Rules
+from backbeat.drift import RetrainPolicy, Rules
 from backbeat.drift.history import Monitor
 from backbeat.errors import InvalidStep
 from backbeat_provider.operators import (
@@ -83,6 +83,50 @@ def test_a_muted_column_closes_no_gate(watched: Path, context: Context) -> None:
     value = gate.execute(context(gate))
 
     assert (value["columns"], value["alarms"]) == (["distance"], [])
+
+
+def test_a_branch_retrains_once_for_a_cause(watched: Path, context: Context) -> None:
+    """The first drifting day leads to the training, the second one round it, a retry likewise."""
+
+    def night(day: int, attempt: str = "") -> Any:
+        with DAG("nightly", schedule=None):
+            branch = DriftBranchOperator(
+                task_id=f"branch-{day}{attempt}",
+                current=_land(watched, day, factor=0.7),
+                partition=f"2024-05-{day:02}",
+                retrain=RetrainPolicy(cool_down_days=0),
+                follow={"retrain": "train", "hold": "score"},
+                **{**FIELDS, "rules": Rules(effect_floor=0.2)},
+            )
+        followed: list[Any] = []
+        branch.do_branch = lambda _, tasks: followed.append(tasks)
+        value = branch.execute(context(branch, run_id=f"day-{day}{attempt}"))
+        return followed[0], value["because"]
+
+    assert night(9) == ("train", "drift")
+    assert night(10) == ("score", "same_cause")
+    assert night(9, "-cleared") == ("train", "drift")
+
+
+def test_a_branch_by_action_needs_a_policy() -> None:
+    """Without one no action is ever decided: the slip shows when the file is parsed."""
+    words: dict[str, Any] = {"task_id": "drift", "current": "a.parquet", "reference": "p.json"}
+    with pytest.raises(InvalidStep, match="'retrain', which is no drift verdict"):
+        DriftBranchOperator(**words, follow={"retrain": "train"})
+    with pytest.raises(InvalidStep, match="needs a `monitor`"):
+        DriftBranchOperator(**words, follow={"retrain": "train"}, retrain=RetrainPolicy())
+
+
+def test_too_little_data_closes_a_gate(watched: Path, context: Context) -> None:
+    """What nobody could have seen is no pass, unless the gate is told so."""
+    path = watched / "store" / "landing/few.parquet"
+    pq.write_table(pa.table({"distance": np.linspace(10.5, 390.5, 20)}), path)
+    words: dict[str, Any] = {"current": "landing/few.parquet", "reference": FIELDS["reference"]}
+    gate = DriftGateOperator(task_id="gate", **words)
+    with pytest.raises(AirflowFailException, match="insufficient_data"):
+        gate.execute(context(gate))
+    lenient = DriftGateOperator(task_id="lenient", stop_on=["drifted", "broken"], **words)
+    assert lenient.execute(context(lenient))["verdict"] == "insufficient_data"
 
 
 @pytest.mark.parametrize("operator", [DriftCheckOperator, DriftGateOperator, DriftBranchOperator])

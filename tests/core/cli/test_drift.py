@@ -124,16 +124,40 @@ class TestCheck:
         assert (told.code, told.json["calibrated"]) == (1, False)
         assert folder_dump(monitor.parents[1]) == before
 
-    def test_too_little_data_is_no_pass_and_no_alarm(
-        self, backbeat: Make, monitor: Path, store: Path
-    ) -> None:
-        """`insufficient_data` ends with 0, as a gate lets it pass, and is said."""
+    def test_too_little_data_is_no_pass(self, backbeat: Make, monitor: Path, store: Path) -> None:
+        """`insufficient_data` ends with 1, and is said."""
         table = pq.read_table(store / f"landing/{QUIET}.parquet").slice(0, 5)
         pq.write_table(table, store / "few.parquet")
         told = backbeat("drift", "check", "few.parquet", "--reference", f"{MONITOR}/reference.json")
 
-        assert told.code == 0
+        assert told.code == 1
         assert told.out.startswith("insufficient_data")
+
+    def test_a_policy_says_what_follows(
+        self, check: Make, backbeat: Make, monitor: Path, tmp_path: Path, folder_dump: Dump
+    ) -> None:
+        """The first drifting day retrains; a dry run says so and keeps nothing."""
+        policy = tmp_path / "policy.json"
+        policy.write_text('{"severity": "low"}')
+        before = folder_dump(monitor)
+        dry = check(NEAR, "--retrain", policy, "--dry-run", "--json").json
+        assert (dry["action"], dry["because"]) == ("retrain", "drift")
+        assert folder_dump(monitor) == before
+        assert check(QUIET, "--retrain", policy, "--json").json["because"] == "quiet"
+        assert "action: retrain" in check(NEAR, "--retrain", policy).out
+        history = backbeat("drift", "history", MONITOR)
+        assert f"{NEAR} started a retraining: distance_km" in history.out
+
+    def test_a_policy_needs_a_monitor_and_known_words(
+        self, check: Make, backbeat: Make, monitor: Path, tmp_path: Path
+    ) -> None:
+        """A slip is told with what was meant."""
+        policy = tmp_path / "policy.json"
+        policy.write_text('{"cool_down_day": 3}')
+        slip = check(NEAR, "--retrain", policy)
+        assert (slip.code, "did you mean cool_down_days" in slip.err) == (6, True)
+        words = ("--reference", f"{MONITOR}/reference.json", "--retrain", policy)
+        assert backbeat("drift", "check", f"landing/{NEAR}.parquet", *words).code == 2
 
     def test_rules_decide(self, check: Make, monitor: Path, rules: Callable[..., Path]) -> None:
         """Other thresholds, another verdict; the rules are kept with the decision."""
@@ -324,6 +348,19 @@ class TestBacktest:
         assert looser.json["days"][0]["then"]["verdict"] == "stable"
         assert (same.json["alarms_then"], same.json["changed"]) == (1, 0)
         assert folder_dump(store) == before
+
+    def test_counts_the_retrainings_of_a_policy(
+        self, backbeat: Make, check: Make, monitor: Path, rules: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        """What drift would have started, by the verdicts that were given and by other rules."""
+        check(NEAR)
+        policy = tmp_path / "policy.json"
+        policy.write_text("{}")
+        words = ("--rules", rules(effect_floor=0.6), "--retrain", policy)
+        found = backbeat("drift", "backtest", MONITOR, *words, "--json").json
+        assert (found["retrainings_now"], found["retrainings_then"]) == ([NEAR], [])
+        told = backbeat("drift", "backtest", MONITOR, *words).out
+        assert "1 retrainings now, 0 by these rules" in told
 
     @pytest.mark.parametrize(
         ("content", "says", "hint"),

@@ -37,7 +37,7 @@ def said(folder: Path, landed: Callable[..., None], tmp_path: Path) -> list[tupl
             "BACKBEAT_TRACKING_URI": "none",
         },
     )
-    assert found.returncode == 0, found.stderr
+    assert found.returncode == 0, found.stdout[-1500:] + found.stderr[-800:]
     return list(zip(commands, found.stdout.split("\036")[1:], strict=True))
 
 

@@ -17,7 +17,7 @@ FIRST = date(2013, 6, 1)
 def on(day: int, verdict: str = "drifted", **fields: Any) -> PastVerdict:
     known = {"severity": "medium", "columns": ("air_time",)} if verdict == "drifted" else {}
     return PastVerdict.model_validate(
-        {"partition": FIRST + timedelta(days=day), "verdict": verdict, **known, **fields}
+        {"partition": str(FIRST + timedelta(days=day)), "verdict": verdict, **known, **fields}
     )
 
 
@@ -32,7 +32,7 @@ def played(policy: RetrainPolicy, season: list[PastVerdict]) -> list[int]:
                     partition=batch.partition, columns=batch.columns, reference=batch.reference
                 )
             )
-    return [(past.partition - FIRST).days for past in actions]
+    return [(past.day - FIRST).days for past in actions]
 
 
 def test_drift_that_stays_starts_one_retraining() -> None:
@@ -86,7 +86,19 @@ def test_a_low_severity_is_below_the_policy() -> None:
     assert (found.action, found.because) == ("hold", "severity")
 
 
-def test_two_batches_of_one_day_are_refused() -> None:
+def test_an_old_batch_that_is_judged_late_starts_nothing() -> None:
+    """A backfill of past days does not start what a later day has started."""
+    late = PastAction(partition=on(9).partition, columns=("dest",))
+    found = act(RetrainPolicy(cool_down_days=0), batch=on(3), verdicts=[], actions=[late])
+    assert (found.action, found.because) == ("hold", "superseded")
+
+
+def test_a_batch_without_a_day_is_refused() -> None:
+    with pytest.raises(InvalidStep, match="begins with no day"):
+        act(RetrainPolicy(), batch=on(0, partition="spring"), verdicts=[], actions=[])
+
+
+def test_two_batches_of_one_partition_are_refused() -> None:
     with pytest.raises(InvalidStep, match="same partition"):
         act(RetrainPolicy(), batch=on(5), verdicts=[on(1), on(1, "stable")], actions=[])
 

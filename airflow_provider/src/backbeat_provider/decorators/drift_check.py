@@ -10,6 +10,7 @@ from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_d
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from airflow.sdk.definitions.context import context_merge
 
+from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat_provider.operators.drift_check import DriftCheckOperator
 from backbeat_provider.operators.templated import Templated
@@ -52,6 +53,7 @@ class _DriftCheckedOperator(DecoratedOperator, DriftCheckOperator):  # type: ign
         monitor: Templated[str] = "",
         partition: Templated[str] = "",
         rules: Templated[Rules | None] = None,
+        retrain: Templated[RetrainPolicy | None] = None,
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -72,6 +74,7 @@ class _DriftCheckedOperator(DecoratedOperator, DriftCheckOperator):  # type: ign
             monitor=monitor,
             partition=partition,
             rules=rules,
+            retrain=retrain,
             **kwargs,
         )
 

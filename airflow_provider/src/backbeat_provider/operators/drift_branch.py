@@ -8,23 +8,27 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.standard.operators.branch import BranchMixIn
 
+from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat_provider.operators.drift_check import DriftCheckOperator, alarms_of, known_verdicts
 from backbeat_provider.operators.templated import DatasetFields, Templated
 
 __all__ = ["DriftBranchOperator"]
 
+_ACTIONS = frozenset({"retrain", "hold"})
+
 
 class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc]
     """Check for drift and follow the verdict; other tasks directly downstream are skipped.
 
     A verdict that is not listed follows nothing. `broken` (a unit, a schema or the nulls of a
-    column have changed) fails the task unless it is listed.
+    column have changed) fails the task unless it is listed. With a policy for retraining the
+    action, `retrain` or `hold`, is followed where it is listed, else the verdict.
 
     Args:
         current: The new data: a URI, or the fields of a `Dataset`.
         reference: Store key of a profile, or `models:/<name>@<alias>`.
-        follow: Task id, task group id or a list of them for each verdict.
+        follow: Task id, task group id or a list of them for each verdict or action.
         columns: Which columns; all of the profile's where None.
         q: False discovery rate of Benjamini-Hochberg over the columns.
         effect_floor: Smallest effect that counts, between 0 and 1.
@@ -34,6 +38,7 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
             it. Empty judges without a history.
         partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
         rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
+        retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); needs a monitor.
 
     Output: that of `DriftCheckOperator`.
     """
@@ -54,9 +59,11 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
         monitor: Templated[str] = "",
         partition: Templated[str] = "",
         rules: Templated[Rules | None] = None,
+        retrain: Templated[RetrainPolicy | None] = None,
         **kwargs: Any,
     ) -> None:
-        known_verdicts(follow, where="follow")
+        verdicts = [name for name in follow if retrain is None or name not in _ACTIONS]
+        known_verdicts(verdicts, where="follow")
         self.follow = follow
         super().__init__(
             current=current,
@@ -69,6 +76,7 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
             monitor=monitor,
             partition=partition,
             rules=rules,
+            retrain=retrain,
             **kwargs,
         )
 
@@ -90,5 +98,7 @@ class DriftBranchOperator(DriftCheckOperator, BranchMixIn):  # type: ignore[misc
             # branching leaves by an exception, which would lose what execute returns
             for key, item in {**value, "return_value": value}.items():
                 context["ti"].xcom_push(key=key, value=item)
-        self.do_branch(context, self.follow.get(verdict))
+        action = value.get("action", "")
+        led_by = action if action in self.follow else verdict
+        self.do_branch(context, self.follow.get(led_by))
         return value

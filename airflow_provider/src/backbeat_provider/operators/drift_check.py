@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat.errors import InvalidStep
 from backbeat_provider.operators.base import StepOperator
@@ -25,7 +26,8 @@ def known_verdicts(names: Collection[str], *, where: str) -> None:
     if unknown:
         raise InvalidStep(
             f"{where} names {unknown[0]!r}, which is no drift verdict",
-            hint=f"verdicts: {', '.join(_VERDICTS)}",
+            hint=f"verdicts: {', '.join(_VERDICTS)}; with `retrain`, a branch also knows the "
+            "actions retrain and hold",
         )
 
 
@@ -53,10 +55,12 @@ class DriftCheckOperator(StepOperator):
             it. Empty judges without a history.
         partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
         rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
+        retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); needs a monitor.
 
     Output: `verdict` (stable, drifted, broken, insufficient_data, no_reference), `calibrated`,
     `columns`, `rows`, `reference`, `report`; with a monitor or rules also `severity`, `alarms`,
-    `history_batches`, `cause`, `batch`.
+    `history_batches`, `cause`, `batch`; with `retrain` also `action` (`retrain` or `hold`),
+    `because`, `action_reason`.
     """
 
     step_kind = "drift.check/v1"
@@ -71,9 +75,15 @@ class DriftCheckOperator(StepOperator):
         "monitor",
         "partition",
         "rules",
+        "retrain",
         "backbeat_conn_id",
     )
-    template_fields_renderers = {"current": "json", "columns": "json", "rules": "json"}  # noqa: RUF012
+    template_fields_renderers = {  # noqa: RUF012
+        "current": "json",
+        "columns": "json",
+        "rules": "json",
+        "retrain": "json",
+    }
 
     def __init__(
         self,
@@ -88,6 +98,7 @@ class DriftCheckOperator(StepOperator):
         monitor: Templated[str] = "",
         partition: Templated[str] = "",
         rules: Templated[Rules | None] = None,
+        retrain: Templated[RetrainPolicy | None] = None,
         **kwargs: Any,
     ) -> None:
         self.current = current
@@ -100,4 +111,5 @@ class DriftCheckOperator(StepOperator):
         self.monitor = monitor
         self.partition = partition
         self.rules = rules
+        self.retrain = retrain
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
 from backbeat_provider.operators.drift_check import DriftCheckOperator, alarms_of, known_verdicts
 from backbeat_provider.operators.templated import DatasetFields, Templated
@@ -20,7 +21,7 @@ class DriftGateOperator(DriftCheckOperator):
     Args:
         current: The new data: a URI, or the fields of a `Dataset`.
         reference: Store key of a profile, or `models:/<name>@<alias>`.
-        stop_on: Verdicts that fail the task.
+        stop_on: Verdicts that fail the task; too little data to tell is one of them.
         columns: Which columns; all of the profile's where None.
         q: False discovery rate of Benjamini-Hochberg over the columns.
         effect_floor: Smallest effect that counts, between 0 and 1.
@@ -30,6 +31,7 @@ class DriftGateOperator(DriftCheckOperator):
             it. Empty judges without a history.
         partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
         rules: Every threshold (`backbeat.drift.Rules`), instead of those three.
+        retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); needs a monitor.
 
     Output: that of `DriftCheckOperator`.
     """
@@ -39,7 +41,7 @@ class DriftGateOperator(DriftCheckOperator):
         *,
         current: Templated[DatasetFields],
         reference: Templated[str],
-        stop_on: Sequence[str] = ("drifted", "broken"),
+        stop_on: Sequence[str] = ("drifted", "broken", "insufficient_data"),
         columns: Templated[Sequence[str] | None] = None,
         q: Templated[float] = 0.05,
         effect_floor: Templated[float] = 0.1,
@@ -48,6 +50,7 @@ class DriftGateOperator(DriftCheckOperator):
         monitor: Templated[str] = "",
         partition: Templated[str] = "",
         rules: Templated[Rules | None] = None,
+        retrain: Templated[RetrainPolicy | None] = None,
         **kwargs: Any,
     ) -> None:
         known_verdicts(stop_on, where="stop_on")
@@ -63,6 +66,7 @@ class DriftGateOperator(DriftCheckOperator):
             monitor=monitor,
             partition=partition,
             rules=rules,
+            retrain=retrain,
             **kwargs,
         )
 
