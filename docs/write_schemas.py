@@ -8,6 +8,7 @@ from typing import Any
 
 from backbeat.contract import DataContract
 from backbeat.drift import Profile
+from backbeat.drift.watchlist import watchlist_schema
 from backbeat.kinds import KINDS, step_class
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -21,7 +22,12 @@ def published() -> dict[str, dict[str, Any]]:
     # what is written: in a file, segments do not repeat the edges
     profile = Profile.model_json_schema(mode="serialization")
     contract = DataContract.model_json_schema()
-    return {**steps, "DataContract-v1.json": contract, "Profile-v2.json": profile}
+    return {
+        **steps,
+        "DataContract-v1.json": contract,
+        "Profile-v2.json": profile,
+        "Watchlist-v1.json": watchlist_schema(),
+    }
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dagster_backbeat.resource import BackbeatResource
     from dagster_backbeat.sensor import signoff_sensor
     from dagster_backbeat.signoff import SignoffGate, signoff_gate
+    from dagster_backbeat.watchlist import drift_checks
 
 __version__ = "0.2.0"
 
@@ -39,6 +40,7 @@ __all__ = [
     "candidate_model",
     "comparison_check",
     "drift_check",
+    "drift_checks",
     "inference_asset",
     "lineage_asset",
     "model_lifecycle",
@@ -60,6 +62,7 @@ _HOMES = {
     "candidate_model": "candidate",
     "comparison_check": "comparison",
     "drift_check": "drift",
+    "drift_checks": "watchlist",
     "inference_asset": "inference",
     "lineage_asset": "lineage",
     "model_lifecycle": "lifecycle",

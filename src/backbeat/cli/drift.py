@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbeat.cli.drift_run import run
 from backbeat.cli.monitors import (
     known_column,
     monitor_at,
@@ -35,6 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Check for drift, look back, mute, acknowledge, try other rules. See docs/drift.md.",
 )
+
+app.command()(run)
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SHOWN = 60

@@ -1,4 +1,4 @@
-"""The page about drift: its commands are run, and print what it shows."""
+"""The pages about drift: their commands are run, and print what it shows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,31 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[3] / "docs" / "drift.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
 FOLDER = "/srv/backbeat"
-CONSOLES = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The page's blocks of code in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture(params=["drift.md", "many-models.md"])
+def page(request: pytest.FixtureRequest) -> str:
+    """A page whose commands are run."""
+    return str(request.param)
 
 
 @pytest.fixture
-def said(folder: Path, landed: Callable[..., None], tmp_path: Path) -> list[tuple[str, str]]:
+def said(
+    page: str, folder: Path, landed: Callable[..., None], tmp_path: Path
+) -> list[tuple[str, str]]:
     """Each command of the page, run in one shell, and what it printed."""
     landed(folder / "store" / "landing")
-    commands = [line[2:] for text in CONSOLES for line in text.splitlines() if line[:2] == "$ "]
+    for content in blocks(page, "yaml"):
+        (tmp_path / "models.yaml").write_text(content)
+    texts = blocks(page, "console")
+    commands = [line[2:] for text in texts for line in text.splitlines() if line[:2] == "$ "]
     script = "\n".join(f"printf '\\036'\n{command}" for command in commands)
     script = script.replace(FOLDER, str(folder))
     found = subprocess.run(
@@ -41,9 +55,9 @@ def said(folder: Path, landed: Callable[..., None], tmp_path: Path) -> list[tupl
     return list(zip(commands, found.stdout.split("\036")[1:], strict=True))
 
 
-def test_its_commands_print_what_it_shows(said: list[tuple[str, str]]) -> None:
+def test_its_commands_print_what_it_shows(page: str, said: list[tuple[str, str]]) -> None:
     """Every command of the page ends well, and says what stands below it; … is anything."""
-    shown = [part for text in CONSOLES for part in text.split("$ ")[1:]]
+    shown = [part for text in blocks(page, "console") for part in text.split("$ ")[1:]]
     for (command, printed), part in zip(said, shown, strict=True):
         first, _, expected = part.partition("\n")
         assert first == command
@@ -52,8 +66,9 @@ def test_its_commands_print_what_it_shows(said: list[tuple[str, str]]) -> None:
         assert fnmatchcase(lines, pattern), f"$ {command}\n{lines}"
 
 
-def test_its_snippets_are_python() -> None:
+def test_its_snippets_are_python(page: str) -> None:
     """What it shows for Airflow and Dagster compiles; their own suites run it."""
-    assert len(SNIPPETS) == 2
-    for snippet in SNIPPETS:
-        compile(snippet, "docs/drift.md", "exec")
+    snippets = blocks(page, "python")
+    assert len(snippets) == 2
+    for snippet in snippets:
+        compile(snippet, page, "exec")
