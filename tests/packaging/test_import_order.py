@@ -18,7 +18,7 @@ ORDER = (
     {"audit", "telemetry", "policy", "retries"},
     {"data", "contract", "ledger", "registry"},
     {"quality", "drift", "inference", "training", "signoff", "lineage", "promotion"},
-    {"runner"},
+    {"runner", "alerts"},
     {"steps"},
     {"wiring"},
     {"service"},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dagster_shared.libraries import DagsterLibraryRegistry
 
 if TYPE_CHECKING:
+    from dagster_backbeat.alerts import alert_sensor
     from dagster_backbeat.candidate import Training, candidate_model
     from dagster_backbeat.champion import serving_champion
     from dagster_backbeat.comparison import comparison_check
@@ -37,6 +38,7 @@ __all__ = [
     "SignoffGate",
     "Training",
     "When",
+    "alert_sensor",
     "candidate_model",
     "comparison_check",
     "drift_check",
@@ -59,6 +61,7 @@ _HOMES = {
     "SignoffGate": "signoff",
     "Training": "candidate",
     "When": "fields",
+    "alert_sensor": "alerts",
     "candidate_model": "candidate",
     "comparison_check": "comparison",
     "drift_check": "drift",

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
 
+from backbeat.alerts import Alert
 from backbeat.errors import BackbeatError, InvalidStep
 from backbeat.identity import RunIdentity
 from backbeat.platform import Platform
@@ -43,12 +44,18 @@ class StepRun:
         task: Asset key or check.
         resource_key: The `BackbeatResource` to run on.
         partitions_def: The asset's partitions.
+        alert: What the latest step is to tell people; None for nothing.
+        monitor: The latest step's monitor; empty for none.
+        batch: The latest step's batch.
     """
 
     context: Any
     task: str
     resource_key: str
     partitions_def: dg.PartitionsDefinition[str] | None = None
+    alert: Alert | None = field(default=None, init=False)
+    monitor: str = field(default="", init=False)
+    batch: str = field(default="", init=False)
 
     @property
     def platform(self) -> Platform:
@@ -109,9 +116,22 @@ class StepRun:
 
     def door(self, step: Step) -> Outcome:
         """Go through backbeat's door with a rendered step."""
+        from backbeat.alerts import alert_of
         from backbeat.runner import run_step
 
-        return run_step(step, self.identity, self.platform)
+        outcome = run_step(step, self.identity, self.platform)
+        self.monitor = str(getattr(step, "monitor", ""))
+        self.batch = str(getattr(step, "partition", "") or self.identity.partition or "")
+        report = outcome.value.get("report") if isinstance(outcome, Done) else None
+        self.alert = alert_of(
+            step.kind,
+            outcome,
+            identity=self.identity,
+            monitor=self.monitor,
+            partition=self.batch,
+            report=self.platform.store.address(report) if report else "",
+        )
+        return outcome
 
     def holds(self, when: When) -> bool:
         """Whether the condition holds."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from backbeat.step import Outcome, Step
+from dagster_backbeat.alerts import with_alert
 from dagster_backbeat.fields import Key, When, asset_key, check_literals, referenced_assets
 from dagster_backbeat.outcome import StepRun, dagster_errors, materialized
 
@@ -113,7 +114,7 @@ def asset_of(
             outcome = body(run)
             yield from materialized(run, outcome, key=key, since=since)
         if check:
-            result = check[2](outcome)
+            result = with_alert(check[2](outcome), run)
             yield result
             if not result.passed and result.severity is dg.AssetCheckSeverity.ERROR:
                 # what a blocking check does; but one would give the asset's readers an input of

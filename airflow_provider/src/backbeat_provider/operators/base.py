@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -29,6 +29,8 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
 
     Args:
         backbeat_conn_id: Connection of type `backbeat`: the platform that the step runs on.
+        notify: Notifiers that are handed the alert of a check that found something; see
+            docs/alerts.md.
         kwargs: Airflow's own task arguments.
 
     Raises:
@@ -40,8 +42,15 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
     operator_extra_links = (RunLink(), ReportLink())
     ui_color = "#e8f0ea"
 
-    def __init__(self, *, backbeat_conn_id: str = "backbeat_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        backbeat_conn_id: str = "backbeat_default",
+        notify: Sequence[Callable[[Any], Any]] = (),
+        **kwargs: Any,
+    ) -> None:
         self.backbeat_conn_id = backbeat_conn_id
+        self.notify = notify
         self.links: dict[str, str | None] = {}
         kwargs.setdefault("multiple_outputs", True)  # so that op.output["verdict"] is an XCom
         kwargs |= _retries_unless({*kwargs, *kwargs.get("default_args", {})})
@@ -120,10 +129,12 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             self._wait(outcome)
         if isinstance(outcome, Blocked):
             self._show(platform, outcome.evidence)
+            self._tell(outcome, platform, context)
             raise AirflowFailException(f"{self.step_kind} is blocked: {outcome.reason}")
         assert isinstance(outcome, Done)  # noqa: S101 - the three outcomes are all there are
         self._show(platform, outcome.value)
         self._announce(outcome, context)
+        self._tell(outcome, platform, context)
         return {**outcome.value, "kind": self.step_kind}
 
     def _wait(self, outcome: Waiting) -> None:
@@ -133,6 +144,22 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.defer(
             trigger=SignoffTrigger(outcome.request_id, self.backbeat_conn_id),
             method_name=self.resume.__name__,
+        )
+
+    def _tell(self, outcome: Outcome, platform: Platform, context: Any) -> None:
+        if not self.notify:
+            return
+        from backbeat_provider.alerts import tell
+
+        tell(
+            self.notify,
+            outcome,
+            kind=self.step_kind,
+            context=context,
+            platform=platform,
+            monitor=getattr(self, "monitor", None) or "",
+            partition=getattr(self, "partition", None) or "",
+            report=self.links["report"] or "",
         )
 
     def _show(self, platform: Platform, value: Mapping[str, Any]) -> None:
