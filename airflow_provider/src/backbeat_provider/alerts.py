@@ -51,7 +51,7 @@ def tell(
         alert = alert_of(
             kind, outcome, identity=identity, monitor=monitor, partition=partition, report=report
         )
-        known = Told(platform.store, monitor) if monitor else None
+        known = Told(platform.store, monitor, kind) if monitor else None
         news = alert is not None and (known is None or known.is_news(alert))
         told = False
         if news:

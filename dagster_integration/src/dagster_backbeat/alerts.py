@@ -33,6 +33,7 @@ def with_alert(result: dg.AssetCheckResult, run: StepRun) -> dg.AssetCheckResult
     if run.alert is None and not run.monitor:
         return result
     found = {
+        "kind": run.kind,
         "monitor": run.monitor,
         "partition": run.batch,
         "alert": asdict(run.alert) if run.alert else None,
@@ -105,7 +106,8 @@ def _told(entry: dg.EventLogEntry, send: Callable[[Alert], Any], platform: Platf
     found = metadata[_KEY].value
     given = found["alert"]
     alert = Alert(**{**given, "columns": tuple(given["columns"])}) if given else None
-    known = Told(platform.store, found["monitor"]) if found["monitor"] else None
+    monitor = found["monitor"]
+    known = Told(platform.store, monitor, found["kind"]) if monitor else None
     news = alert is not None and (known is None or known.is_news(alert))
     if news and alert is not None:
         send(alert)

@@ -45,6 +45,7 @@ class StepRun:
         resource_key: The `BackbeatResource` to run on.
         partitions_def: The asset's partitions.
         alert: What the latest step is to tell people; None for nothing.
+        kind: The latest step's kind.
         monitor: The latest step's monitor; empty for none.
         batch: The latest step's batch.
     """
@@ -54,6 +55,7 @@ class StepRun:
     resource_key: str
     partitions_def: dg.PartitionsDefinition[str] | None = None
     alert: Alert | None = field(default=None, init=False)
+    kind: str = field(default="", init=False)
     monitor: str = field(default="", init=False)
     batch: str = field(default="", init=False)
 
@@ -120,6 +122,7 @@ class StepRun:
         from backbeat.runner import run_step
 
         outcome = run_step(step, self.identity, self.platform)
+        self.kind = step.kind
         self.monitor = str(getattr(step, "monitor", ""))
         self.batch = str(getattr(step, "partition", "") or self.identity.partition or "")
         report = outcome.value.get("report") if isinstance(outcome, Done) else None

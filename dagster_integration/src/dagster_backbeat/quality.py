@@ -1,20 +1,26 @@
-"""`quality_checks`: does new data keep its promises? A blocking check on what lands it."""
+"""`quality_checks`: does new data keep its promises? Blocking checks on what lands it."""
 
 # Dagster reads the context's annotation as an object: no postponed annotations in this file
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import dagster as dg
 
-from backbeat.step import Blocked, Done
+from backbeat.kinds import step_from_fields
+from backbeat.step import Blocked, Done, Outcome
 from backbeat.steps import QualityCheck
+from dagster_backbeat.alerts import with_alert
 from dagster_backbeat.fields import Data, Key, Text, asset_key, check_literals, referenced_assets
 from dagster_backbeat.metadata import blocked_metadata, done_metadata
 from dagster_backbeat.outcome import StepRun, dagster_errors
 
 __all__ = ["quality_checks"]
+
+_PREFIX = re.compile(r"^expect_(column_(values_to_|pair_values_|)|table_|)")
+_PROBE = "probe"
 
 
 def quality_checks(
@@ -26,13 +32,18 @@ def quality_checks(
     suite_name: Text | None = None,
     on_failure: Literal["block", "report"] = "block",
     report: Text = "reports/quality",
+    monitor: Text = "",
+    partition: Text = "",
     name: str = "quality",
     partitions_def: dg.PartitionsDefinition[str] | None = None,
     resource_key: str = "backbeat",
 ) -> dg.AssetChecksDefinition:
-    """A check of an asset's data against a Great Expectations suite.
+    """Checks of an asset's data against a Great Expectations suite, one for each expectation.
 
-    Where it fails, nothing downstream of the asset starts in the same run, and the run fails.
+    The suite is run once. Where an expectation fails, nothing downstream of the asset starts in the
+    same run, and the run fails. The checks are named by the expectation and its column, such as
+    `quality__not_be_null__dep_delay`. A suite of a GX project is not read while the definitions
+    load: it has the one check `quality`.
 
     Args:
         on: The asset whose data is checked; it may be one that Dagster does not make.
@@ -42,7 +53,9 @@ def quality_checks(
         suite_name: The suite's name in that project.
         on_failure: `block` the run, or only `report`.
         report: Store prefix for the HTML report; empty writes none.
-        name: The check's name.
+        monitor: Store prefix of a monitor: the result is kept beside the batch's profile.
+        partition: The batch's name, such as `{{ partition_key }}`; a monitor needs it.
+        name: The checks' name, or its beginning.
         partitions_def: The asset's partitions.
         resource_key: The `BackbeatResource` to run on.
     """
@@ -54,45 +67,104 @@ def quality_checks(
         "suite_name": suite_name,
         "on_failure": on_failure,
         "report": report,
+        "monitor": monitor,
+        "partition": partition,
     }
     check_literals(QualityCheck, fields)
+    expected = _expectations(suite, name)
+    others = [item for item in referenced_assets(fields) if item != key]
 
     @dg.multi_asset_check(  # type: ignore[untyped-decorator]
         name=f"{key.to_python_identifier()}_{name}",
         specs=[
             dg.AssetCheckSpec(
-                name,
+                check,
                 asset=key,
                 blocking=on_failure == "block",
-                description="Checked against a Great Expectations suite.",
-                additional_deps=[item for item in referenced_assets(fields) if item != key],
+                description=said,
+                additional_deps=others,
             )
+            for check, said in (expected or {name: "A Great Expectations suite."}).items()
         ],
         required_resource_keys={resource_key},
+        can_subset=bool(expected),
     )
     def compute(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run = StepRun(context, f"{key.to_user_string()}:{name}", resource_key, partitions_def)
         since = time.perf_counter()
         with dagster_errors(run):
             outcome = run.perform(QualityCheck, fields)
-        if isinstance(outcome, Blocked):
-            yield dg.AssetCheckResult(
-                check_name=name,
+        seconds = time.perf_counter() - since
+        wanted = {check.name for check in context.selected_asset_check_keys}
+        found = _each(outcome, list(expected)) if expected else {name: _whole(outcome)}
+        told = False
+        for check, (passed, said, facts) in found.items():
+            if check not in wanted:
+                continue
+            metadata = facts if expected else _metadata(outcome, run, seconds)
+            result = dg.AssetCheckResult(
+                check_name=check,
                 asset_key=key,
-                passed=False,
-                description=outcome.reason,
-                metadata=blocked_metadata(outcome, run.platform),
+                passed=passed,
+                # what blocks is what the step has blocked on
+                severity=dg.AssetCheckSeverity.WARN
+                if isinstance(outcome, Done) and not passed
+                else dg.AssetCheckSeverity.ERROR,
+                description=said,
+                metadata=metadata,
             )
-        elif isinstance(outcome, Done):
-            success = bool(outcome.value["success"])
-            seconds = time.perf_counter() - since
-            yield dg.AssetCheckResult(
-                check_name=name,
-                asset_key=key,
-                passed=success,
-                severity=dg.AssetCheckSeverity.ERROR if success else dg.AssetCheckSeverity.WARN,
-                description=str(outcome.evidence["summary"]),
-                metadata=done_metadata(outcome, run.platform, seconds=seconds),
-            )
+            # people are told of the suite once, and not for each of its expectations
+            yield result if told else with_alert(result, run)
+            told = True
 
     return compute
+
+
+_Result = tuple[bool, str, dict[str, Any]]
+
+
+def _expectations(suite: Any, name: str) -> dict[str, str]:
+    """The checks of a suite that is given as data: their names, with the expectations in words."""
+    if not isinstance(suite, (Mapping, list, tuple)):
+        return {}
+    step = step_from_fields(QualityCheck, {"data": _PROBE, "suite": suite})
+    assert isinstance(step, QualityCheck)  # noqa: S101 - its own class was asked for
+    assert step.suite is not None  # noqa: S101 - it was given
+    found: dict[str, str] = {}
+    for item in step.suite.expectations:
+        words = [name, _PREFIX.sub("", item.type), item.column or ""]
+        base = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(word for word in words if word))
+        same = sum(other == base or other.startswith(f"{base}__n") for other in found)
+        found[f"{base}__n{same + 1}" if same else base] = item.sentence
+    return found
+
+
+def _each(outcome: Outcome, names: Sequence[str]) -> dict[str, _Result]:
+    """Each expectation's result, in the suite's order."""
+    evidence = outcome.evidence if isinstance(outcome, (Done, Blocked)) else {}
+    failures = iter(evidence["failures"])
+    found: dict[str, _Result] = {}
+    for check, item in zip(names, evidence["assertions"], strict=True):
+        if item["success"]:
+            found[check] = (True, "It holds.", {})
+            continue
+        failure = next(failures)
+        facts = ("unexpected_count", "unexpected_percent", "observed", "severity")
+        metadata = {fact: failure[fact] for fact in facts if failure.get(fact) is not None}
+        found[check] = (False, failure["detail"], metadata)
+    return found
+
+
+def _whole(outcome: Outcome) -> _Result:
+    if isinstance(outcome, Blocked):
+        return False, outcome.reason, {}
+    evidence = outcome.evidence if isinstance(outcome, Done) else {}
+    success = isinstance(outcome, Done) and bool(outcome.value["success"])
+    return success, str(evidence.get("summary", "")), {}
+
+
+def _metadata(outcome: Outcome, run: StepRun, seconds: float) -> dict[str, Any]:
+    if isinstance(outcome, Blocked):
+        return blocked_metadata(outcome, run.platform)
+    assert isinstance(outcome, Done)  # noqa: S101 - a check waits for nobody
+    return done_metadata(outcome, run.platform, seconds=seconds)

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Told:
-    """What was told about one monitor: `<monitor>/alerts/<cause>.json`, one file a cause.
+    """What was told about one monitor: `<monitor>/alerts/<step>/<cause>.json`, a file a cause.
 
     A cause is told again in a week, or after a batch in which it was not there. It is noted after
     it was told: where a worker dies between the two, or two tell at once, people hear it twice.
@@ -28,11 +28,12 @@ class Told:
     Args:
         store: Where the monitor is.
         monitor: Its prefix.
+        kind: The kind of step that finds something; each sees its own batches.
     """
 
-    def __init__(self, store: Store, monitor: str) -> None:
+    def __init__(self, store: Store, monitor: str, kind: str) -> None:
         self._store = store
-        self._folder = f"{clean_key(monitor)}/alerts"
+        self._folder = f"{clean_key(monitor)}/alerts/{kind.partition('/')[0]}"
 
     def is_news(self, alert: Alert) -> bool:
         """Whether people have not been told this yet."""

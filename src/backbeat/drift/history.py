@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from backbeat.canonical import canonical_bytes
-from backbeat.data.key import clean_key
+from backbeat.data.key import clean_key, partition_name
 from backbeat.drift.marks import (
     Acknowledgement,
     Mark,
@@ -44,7 +44,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 _PROFILE, _DECISION = ".json", ".decision.json"
 _EDGES_SHOWN = 12
-_LONGEST = 200
 
 
 class _Read(BaseModel):
@@ -341,7 +340,7 @@ class Monitor:
         return f"{self.prefix}/{edges.removeprefix('sha256:')[:_EDGES_SHOWN]}"
 
     def _key(self, edges: str, partition: str, suffix: str) -> str:
-        return f"{self._folder(edges)}/{_file_name(partition)}{suffix}"
+        return f"{self._folder(edges)}/{partition_name(partition)}{suffix}"
 
 
 def covers(profile: Profile, partition: str) -> bool:
@@ -376,14 +375,3 @@ def spanning(profiles: Sequence[Profile]) -> Profile:
     return together.model_copy(
         update={"partition": f"{min(ends)}/{max(ends)}" if len(names) > 1 else "".join(names)}
     )
-
-
-def _file_name(partition: str) -> str:
-    # no name may leave the folder, end like a decision's, or be hidden
-    name = quote(partition, safe="").replace(".", "%2E")
-    if not name or len(name) > _LONGEST:
-        raise InvalidStep(
-            f"the partition {partition[:40]!r} is {'empty' if not name else 'too long'} for a file",
-            hint=f"name the batch, such as by its day, in at most {_LONGEST} characters",
-        )
-    return name

@@ -31,6 +31,8 @@ _FACET_VERSIONS = {
     "ParentRunFacet": "1-2-0",
 }
 
+_NO_TABLE = frozenset({"json", "model"})
+
 State = Literal["START", "COMPLETE", "FAIL"]
 
 
@@ -138,7 +140,8 @@ def _assertion(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _input(ref: DataRef, checks: list[dict[str, Any]]) -> dict[str, Any]:
     measured = {}
-    if checks:
+    # a profile or a model was read as well, and nothing is asserted about it
+    if checks and ref.format not in _NO_TABLE:
         facet = _facet("DataQualityAssertionsDatasetFacet", assertions=checks)
         measured["dataQualityAssertions"] = facet
     return {**_dataset(ref), "inputFacets": measured}

@@ -137,6 +137,7 @@ class DriftCheck(Step):
         evidence: dict[str, Any] = {
             "decision": decision.model_dump(mode="json"),
             "markdown": report_markdown(decision),
+            "assertions": _assertions(decision),
         }
         if monitor is not None:
             ctx.ensure_current()
@@ -251,6 +252,17 @@ class DriftCheck(Step):
             "history_batches": decision.history_batches if decision else 0,
             "cause": cause(decision) if decision else "",
         }
+
+
+def _assertions(decision: Decision) -> list[dict[str, Any]]:
+    """The verdicts as OpenLineage's data quality assertions: the batch's, and each column's."""
+    return [
+        {"assertion": "drift", "success": decision.verdict == "stable"},
+        *(
+            {"assertion": "drift", "success": not column.alarming, "column": column.name}
+            for column in decision.columns
+        ),
+    ]
 
 
 def _told(action: Action) -> dict[str, Any]:

@@ -25,8 +25,12 @@ class QualityCheck(Step):
         suite_name: The suite's name in that project.
         on_failure: `block` the workflow, or only `report`.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the result is kept beside the batch's profile. Empty
+            keeps none.
+        partition: The batch's name, such as its ISO day; a monitor needs it.
 
-    Value: `success`, `rows`, `checked`, `failed` (expectation types with their column), `report`.
+    Value: `success`, `rows`, `checked`, `failed` (expectation types with their column), `report`;
+    with a monitor also `batch` (the result's store key).
     """
 
     kind: ClassVar[str] = "quality.check/v1"
@@ -37,12 +41,16 @@ class QualityCheck(Step):
     suite_name: str | None = None
     on_failure: Literal["block", "report"] = "block"
     report: str = Field(default="reports/quality")
+    monitor: str = ""
+    partition: str = ""
 
     @model_validator(mode="after")
     def _one_suite(self) -> QualityCheck:
         named = self.context_root is not None and self.suite_name is not None
         if (self.suite is not None) == named:
             raise ValueError("give either `suite`, or both `context_root` and `suite_name`")
+        if self.monitor and not self.partition:
+            raise ValueError("`monitor` needs `partition`: the batch's name, such as its day")
         return self
 
     def resolve(self, ctx: StepContext) -> dict[str, str]:
@@ -52,6 +60,7 @@ class QualityCheck(Step):
     def perform(self, ctx: StepContext) -> Outcome:
         """Run the suite; Blocked where an expectation fails and `on_failure` is `block`."""
         from backbeat.quality import check_table, check_with_context, report_html
+        from backbeat.quality.history import QualityHistory
 
         table, refs = open_pinned(ctx, "data", self.data)
         if self.suite is not None:
@@ -68,6 +77,9 @@ class QualityCheck(Step):
             "checked": len(result.results),
             "failed": [f"{item.type}({item.column or '*'})" for item in result.failures],
         }
+        if self.monitor:
+            ctx.ensure_current()
+            value["batch"] = QualityHistory(ctx.store, self.monitor).keep(self.partition, result)
         if self.report:
             shown = {"step": self.digest(), "inputs": dict(ctx.inputs)}
             key = f"{self.report}/{ctx.effect_id('report', content=shown)[7:23]}.html"

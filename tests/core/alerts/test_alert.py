@@ -105,7 +105,7 @@ class Channel:
 
     def __init__(self, folder: Path) -> None:
         self.heard: list[str] = []
-        self.told = Told(FolderStore(folder), MONITOR)
+        self.told = Told(FolderStore(folder), MONITOR, "drift.check/v1")
 
     def night(self, day: int, *columns: str, deaf: bool = False) -> None:
         """One night's check."""
@@ -166,7 +166,7 @@ def test_who_could_not_be_told_is_told_by_the_next_night(channel: Channel) -> No
 def test_a_damaged_note_tells_again(channel: Channel, tmp_path: Path) -> None:
     """Better twice than never."""
     channel.night(1, "a")
-    for file in (tmp_path / MONITOR / "alerts").iterdir():
+    for file in (tmp_path / MONITOR / "alerts" / "drift.check").iterdir():
         file.write_bytes(b"{half")
     channel.night(2, "a")
     assert channel.heard == ["1:a", "2:a"]

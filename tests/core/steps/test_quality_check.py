@@ -23,11 +23,12 @@ IMPOSSIBLE = {
 
 def test_good_data_passes(season: Season) -> None:
     """Its value says what was checked, and the report is there to be read."""
-    outcome = season.run(quality(DAY))
+    outcome = season.run(quality(DAY, monitor="monitors/parcels", partition="2024-05-04"))
 
     assert isinstance(outcome, Done)
     assert set(outcome.value) == documented_value(QualityCheck)
     assert outcome.value | {"report": ""} == {
+        "batch": "monitors/parcels/quality/2024-05-04.json",
         "success": True,
         "rows": 800,
         "checked": 1,
@@ -46,6 +47,24 @@ def test_bad_data_blocks(season: Season) -> None:
     assert isinstance(outcome, Blocked)
     assert outcome.evidence["failed"] == ["expect_column_values_to_be_between(hour)"]
     assert season.ended("blocked") == ["quality.check/v1"]
+
+
+def test_a_result_is_kept_beside_the_profile_however_it_ended(season: Season) -> None:
+    """Blocked or done: the history must know of the bad days above all."""
+    known = {"monitor": "monitors/parcels", "partition": "2024-05-04"}
+    season.run(quality(DAY, suite=IMPOSSIBLE, **known))
+    store = season.platform.store
+    kept = store.read("monitors/parcels/quality/2024-05-04.json")
+    assert b'"success":false' in kept
+    season.run(quality(DAY, suite=IMPOSSIBLE, **known), run="again")
+    assert store.read("monitors/parcels/quality/2024-05-04.json") == kept
+
+
+def test_a_monitor_needs_a_batchs_name() -> None:
+    """And a step without one is written as before."""
+    with pytest.raises(InvalidStep, match="`monitor` needs `partition`"):
+        quality(DAY, monitor="m")
+    assert not {"monitor", "partition"} & set(quality(DAY).to_json())
 
 
 def test_bad_data_can_be_only_reported(season: Season) -> None:

@@ -21,8 +21,10 @@ class QualityCheckOperator(StepOperator):
         suite_name: The suite's name in that project.
         on_failure: `block` the workflow, or only `report`.
         report: Store prefix for the HTML report; empty writes none.
+        monitor: Store prefix of a monitor: the result is kept beside the batch's profile.
+        partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
 
-    Output: `success`, `rows`, `checked`, `failed`, `report`.
+    Output: `success`, `rows`, `checked`, `failed`, `report`; with a monitor also `batch`.
     """
 
     step_kind = "quality.check/v1"
@@ -33,6 +35,8 @@ class QualityCheckOperator(StepOperator):
         "suite_name",
         "on_failure",
         "report",
+        "monitor",
+        "partition",
         "backbeat_conn_id",
     )
     template_fields_renderers = {"data": "json", "suite": "json"}  # noqa: RUF012
@@ -46,6 +50,8 @@ class QualityCheckOperator(StepOperator):
         suite_name: Templated[str | None] = None,
         on_failure: Templated[Literal["block", "report"]] = "block",
         report: Templated[str] = "reports/quality",
+        monitor: Templated[str] = "",
+        partition: Templated[str] = "",
         **kwargs: Any,
     ) -> None:
         self.data = data
@@ -54,4 +60,6 @@ class QualityCheckOperator(StepOperator):
         self.suite_name = suite_name
         self.on_failure = on_failure
         self.report = report
+        self.monitor = monitor
+        self.partition = partition
         super().__init__(**kwargs)
