@@ -191,5 +191,15 @@ def test_facts_travel_with_the_edges(chain: dict[str, list[dict[str, Any]]]) -> 
     checked = next(event for event in chain["check"] if event["eventType"] == "COMPLETE")
     facets = [item["inputFacets"]["dataQualityAssertions"] for item in checked["inputs"]]
     assert all(facet["assertions"][0]["success"] for facet in facets)
+    judged = next(event for event in chain["drift"] if event["eventType"] == "COMPLETE")
+    told = {
+        item["name"].rpartition("/")[2]: item["inputFacets"].get("dataQualityAssertions")
+        for item in judged["inputs"]
+    }
+    said = told.pop("2024-05-04.parquet")["assertions"]
+    assert {"drift"} == {item["assertion"] for item in said}
+    assert "column" not in said[0]
+    assert {item["column"] for item in said[1:]} >= {"distance_km"}
+    assert set(told.values()) == {None}  # nothing is asserted about the profile
     scored = next(event for event in chain["score"] if event["eventType"] == "COMPLETE")
     assert scored["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 800
