@@ -21,6 +21,13 @@ _REMEDY = {
 }
 
 
+def _no_credentials(name: str) -> Mapping[str, str]:
+    raise UnmetNeed(
+        f"there are no credentials {name!r}",
+        hint="name a connection of the orchestrator, or set BACKBEAT_CREDENTIALS_<NAME>",
+    )
+
+
 class Platform:
     """A set of lazily built ports; building it does no input or output.
 
@@ -33,6 +40,9 @@ class Platform:
         sinks: Builds the outbox's sinks by topic.
         namespace: OpenLineage job namespace.
         progress: Told how far long work is: done, total, of what.
+        credentials: Looks up who we are to a server, by a name: `bearer`, `user` and `password`,
+            `header` and `value`, or `token_url`, `client_id` and `client_secret`; and for TLS
+            the paths `authorities`, `certificate` and `key`.
         description: What `doctor` and error messages call this platform.
     """
 
@@ -47,6 +57,7 @@ class Platform:
         sinks: Callable[[], Mapping[str, Sink]] = dict,
         namespace: str = "backbeat",
         progress: Progress | None = None,
+        credentials: Callable[[str], Mapping[str, str]] | None = None,
         description: str = "a platform",
     ) -> None:
         self._store = store
@@ -57,6 +68,7 @@ class Platform:
         self._sinks = sinks
         self.namespace = namespace
         self.progress = progress
+        self.credentials = credentials or _no_credentials
         self.description = description
 
     @property

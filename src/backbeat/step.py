@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from backbeat.canonical import digest
 from backbeat.errors import InvalidStep
 from backbeat.identity import RunIdentity
-from backbeat.ports import Ledger, Need, Policy, Registry, Store
+from backbeat.ports import Budget, Ledger, Need, Policy, Registry, Store
 from backbeat.reference import DataRef
 
 __all__ = [
@@ -129,6 +129,12 @@ class StepContext(Protocol):
         Without `content` it belongs to this piece of work (workflow, run, task, step, inputs);
         with it, to the content: two runs that would do the very same thing share the effect.
         """
+
+    def spend(self, budget: Budget, *, cost: float, earned: float = 0.0) -> bool:
+        """`Ledger.spend` where the platform has a ledger; in this process alone where not."""
+
+    def credentials(self, name: str) -> Mapping[str, str]:
+        """Credentials by their name, see `Platform`; raises UnmetNeed where there are none."""
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Tell people how far long work is, e.g. `progress(3, 9, "shards")`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
+from backbeat.inference.serving import Serving
 from backbeat.steps import BatchInference
 from dagster_backbeat.fields import Data, Key, Text, Texts, When
 from dagster_backbeat.step_asset import step_asset
@@ -24,6 +26,7 @@ def inference_asset(
     column: Text = "score",
     shard_rows: int = 10_000,
     output_contract: Text | None = None,
+    serving: Serving | Mapping[str, Any] | None = None,
     deps: Sequence[Key] = (),
     when: When | None = None,
     description: str | None = None,
@@ -35,7 +38,8 @@ def inference_asset(
 
     Args:
         asset: Key of the asset made.
-        model: See `BatchInference`, as the fields below.
+        model: A registered model, or the address of a served one; see `BatchInference`, as the
+            fields below.
         data: What to score.
         output_key: Store prefix of the scores.
         key: Columns that identify a row.
@@ -43,6 +47,7 @@ def inference_asset(
         column: Name of the score's column.
         shard_rows: Rows of a shard: what one crash can cost.
         output_contract: Store key or path of the data contract that the scores must keep.
+        serving: How a served model is asked (`backbeat.inference.Serving`).
         deps: Assets that come before.
         when: Condition under which there is something to do.
         description: For people.

@@ -19,6 +19,7 @@ __all__ = [
     "Provenance",
     "confidence_of",
     "input_digest",
+    "model_named",
     "served_version",
 ]
 
@@ -122,4 +123,9 @@ def input_digest(rows: pa.RecordBatch, parameters: Mapping[str, Any]) -> str:
 
 def served_version(origin: Provenance) -> str:
     """What names the model that answered: its address, and its version where that is known."""
-    return f"{origin.address}@{origin.version}" if origin.version else origin.address
+    return model_named(origin.address, origin.version)
+
+
+def model_named(address: str, version: str) -> str:
+    """The same of an address and a version, which may be empty."""
+    return f"{address}@{version}" if version else address

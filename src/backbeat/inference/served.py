@@ -55,6 +55,7 @@ async def score_served(
     tally: Tally,
     doubtful: InferenceClient | None = None,
     settle: Callable[[float], Any] | None = None,
+    forecast: Callable[[int], None] = lambda _calls: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     ensure_current: Callable[[], None] = lambda: None,
     accept: Callable[[Sequence[str]], None] | None = None,
@@ -72,6 +73,7 @@ async def score_served(
         tally: Counts what is answered.
         doubtful: Asked about rows that the model is not sure of.
         settle: Awaited with the cost of each answered call.
+        forecast: Told, before the first call, how many there will be without any retry; may raise.
         progress: Called with rows done and rows in all.
         ensure_current: Called before a shard's file is written; raises FencedOut.
         accept: Called with the files' store keys before the manifest names them.
@@ -87,7 +89,10 @@ async def score_served(
     reused = await asyncio.to_thread(scoring.begin)
     course = _Course(scoring, client, asking, tally, doubtful, settle, progress, ensure_current)
     if reused < len(scoring.shards):
-        await course.run()
+        size = await course.request_rows()
+        missing = [each for each in scoring.shards if each.index not in scoring.entries]
+        forecast(sum(-(-shard.rows // size) for shard in missing))
+        await course.run(size)
     course.tell()
     scored = await asyncio.to_thread(
         scoring.finish,
@@ -149,9 +154,8 @@ class _Course:
         """Tell how far the work is."""
         self._progress(self._done, self._scoring.shards[-1].stop)
 
-    async def run(self) -> None:
+    async def run(self, size: int) -> None:
         """Ask about all rows of the missing shards; raises the first error, the rest being kept."""
-        size = await self._request_rows()
         tasks: set[asyncio.Task[None]] = set()
         try:
             async for opened, start in self._requests(size):
@@ -172,7 +176,8 @@ class _Course:
         if self._error is not None:
             raise self._error
 
-    async def _request_rows(self) -> int:
+    async def request_rows(self) -> int:
+        """How many rows a request gets."""
         limit = self._client.protocol.rows_a_request
         size = self._asking.request_rows
         if size is None:

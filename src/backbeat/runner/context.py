@@ -10,7 +10,7 @@ from backbeat.canonical import digest
 from backbeat.errors import UnmetNeed
 from backbeat.identity import RunIdentity
 from backbeat.platform import Platform
-from backbeat.ports import Ledger, Need, Policy, Registry, Store
+from backbeat.ports import Budget, Ledger, Need, Policy, Registry, Store
 from backbeat.step import Step
 
 __all__ = ["PerformContext"]
@@ -62,6 +62,14 @@ class PerformContext:
         """The deterministic id of one external effect; see StepContext."""
         scope = self.key if content is None else content
         return digest({"effect": name, "kind": self._step.kind, "scope": scope})
+
+    def spend(self, budget: Budget, *, cost: float, earned: float = 0.0) -> bool:
+        """Spend from what all workers share; no step need declare it, for rung 0 has it too."""
+        return self._platform.ledger.spend(budget, cost=cost, earned=earned)
+
+    def credentials(self, name: str) -> Mapping[str, str]:
+        """Credentials by their name."""
+        return self._platform.credentials(name)
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Tell people how far long work is."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backbeat.platform import Platform
 from backbeat.ports import Ledger, Policy, Registry, Sink, Store
+from backbeat.wiring.credentials import credentials_from_environment
 
 __all__ = ["embedded", "ledger_file", "registry_file"]
 
@@ -93,6 +94,7 @@ def embedded(
         sinks=build_sinks,
         namespace=namespace,
         progress=progress,
+        credentials=credentials_from_environment,
         description=f"the platform in {root}",
     )
     return platform

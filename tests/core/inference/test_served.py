@@ -22,10 +22,11 @@ from backbeat.errors import BudgetSpent, InvalidData, InvalidStep, Unreachable
 from backbeat.inference import read_scores
 from backbeat.inference.cap import Cap
 from backbeat.inference.client import InferenceClient
+from backbeat.inference.prices import Prices
 from backbeat.inference.resilience import Resilience
 from backbeat.inference.scoring import Scored, Scoring
 from backbeat.inference.served import Asking, score_served
-from backbeat.inference.tally import Prices, Tally
+from backbeat.inference.tally import Tally
 from backbeat.retries.local import LocalBuckets
 
 OUTPUT = "scores/flights/2013-02-11"

@@ -15,6 +15,7 @@ from backbeat.errors import BackbeatError, UnmetNeed
 from backbeat.platform import Platform
 from backbeat.ports import Need
 from backbeat.wiring import SETTINGS, from_settings, refuse_unshared, settings_from_environment
+from backbeat.wiring.credentials import credentials_from_environment
 from backbeat_provider.executors import spreading_executor
 
 __all__ = ["DEFAULT_CONNECTION", "BackbeatHook"]
@@ -134,6 +135,20 @@ class BackbeatHook(BaseHook):  # type: ignore[misc]
         return f"BACKBEAT_FOLDER only stands in for {DEFAULT_CONNECTION}"
 
 
+def _credentials(name: str) -> Mapping[str, str]:
+    """Who we are to a model server: an Airflow connection, else the environment's."""
+    try:
+        connection = BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        return credentials_from_environment(name)
+    found = {key: str(value) for key, value in connection.extra_dejson.items()}
+    if connection.login:
+        found |= {"user": connection.login, "password": connection.password or ""}
+    elif connection.password:
+        found["bearer"] = connection.password
+    return found
+
+
 def _shared(settings: Mapping[str, Any]) -> Platform:
     given = {name: str(value) for name, value in settings.items() if value not in (None, "")}
     platform = _platform(tuple(sorted(given.items())))
@@ -147,7 +162,9 @@ def _shared(settings: Mapping[str, Any]) -> Platform:
 # connections
 @lru_cache(maxsize=16)
 def _platform(settings: tuple[tuple[str, str], ...]) -> Platform:
-    return from_settings(dict(settings))
+    platform = from_settings(dict(settings))
+    platform.credentials = _credentials
+    return platform
 
 
 def _ledgers_connection(settings: Mapping[str, Any]) -> str | None:

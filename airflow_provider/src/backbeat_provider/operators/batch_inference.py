@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backbeat.inference.serving import Serving
 from backbeat_provider.operators.base import StepOperator
 from backbeat_provider.operators.templated import DatasetFields, Templated
 
@@ -15,7 +16,8 @@ class BatchInferenceOperator(StepOperator):
     """Score a table in shards; a retry scores only the shards that are missing.
 
     Args:
-        model: `models:/<name>@<alias>` or `models:/<name>/<version>`.
+        model: `models:/<name>@<alias>` or `models:/<name>/<version>`; or the address of a served
+            model, such as `kserve-v1+http://host:8080/v1/models/churn`.
         data: What to score: a URI, or the fields of a `Dataset`.
         output_key: Store prefix of the scores.
         key: Columns that identify a row; copied to the output.
@@ -23,8 +25,10 @@ class BatchInferenceOperator(StepOperator):
         column: Name of the score's column.
         shard_rows: Rows of a shard: what one crash can cost.
         output_contract: Store key or path of the data contract that the scores must keep.
+        serving: How a served model is asked (`backbeat.inference.Serving`).
 
-    Output: `output`, `rows`, `shards`, `reused`, `digest`, `model`, `version`.
+    Output: `output`, `rows`, `shards`, `reused`, `digest`, `model`, `version`; with a served model
+    also `bad`, `calls`, `cost`, `repeated`.
     """
 
     step_kind = "inference.batch/v1"
@@ -37,9 +41,10 @@ class BatchInferenceOperator(StepOperator):
         "column",
         "shard_rows",
         "output_contract",
+        "serving",
         "backbeat_conn_id",
     )
-    template_fields_renderers = {"data": "json", "features": "json"}  # noqa: RUF012
+    template_fields_renderers = {"data": "json", "features": "json", "serving": "json"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class BatchInferenceOperator(StepOperator):
         column: Templated[str] = "score",
         shard_rows: Templated[int] = 10_000,
         output_contract: Templated[str | None] = None,
+        serving: Templated[Serving | None] = None,
         **kwargs: Any,
     ) -> None:
         self.model = model
@@ -62,4 +68,5 @@ class BatchInferenceOperator(StepOperator):
         self.column = column
         self.shard_rows = shard_rows
         self.output_contract = output_contract
+        self.serving = serving
         super().__init__(**kwargs)
