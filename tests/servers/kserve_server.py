@@ -1,4 +1,7 @@
-"""KServe's SDK server: its V1 protocol, with rows as lists and as records."""
+"""KServe's SDK server: its V1 protocol with rows as lists and records, and V2 over REST.
+
+Not V2 over gRPC: its server cannot be told to listen on the loopback address alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from serving import HERE, Served, answers, environment, serve
 from flights.processes import free_ports
 
 NAME = "kserve"
-LABELS = ("v1", "v1-records")
+LABELS = ("v1", "v1-records", "v2", "v2-binary")
 
 
 def start(folder: Path) -> Served:
@@ -24,6 +27,11 @@ def start(folder: Path) -> Served:
             *(f"--grpc_port={grpc}", "--enable_grpc=false"),
         ],
         folder,
-        {"v1": model, "v1-records": f"{model}:predict?rows=records"},
+        {
+            "v1": model,
+            "v1-records": f"{model}:predict?rows=records",
+            "v2": f"oip+{origin}/v2/models/churn",
+            "v2-binary": f"oip+{origin}/v2/models/churn?binary=yes",
+        },
         lambda: answers(f"{origin}/v1/models/churn"),
     )

@@ -1,5 +1,7 @@
 """One address names a model wherever it is served: what it speaks, where it is, which model it is.
 
+    oip+http://host:8000/v2/models/churn                the Open Inference Protocol; /versions/3
+    oip+grpc://host:8001/churn                          the same over gRPC
     kserve-v1+https://host/v1/models/churn              KServe's V1 protocol
     torchserve+http://host:8080/predictions/churn       and ?management=http://host:8081
     seldon-v1+http://host:9000/api/v1.0/predictions     Seldon Core v1

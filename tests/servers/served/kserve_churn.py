@@ -19,6 +19,11 @@ class Churn(Model):
         super().__init__(models.NAME)
         self.ready = True
 
+    async def get_input_types(self) -> list[dict[str, Any]]:
+        """What it takes, for V2."""
+        shape = [-1, len(models.FEATURES)]
+        return [{"name": "rows", "datatype": "FP64", "shape": shape}]
+
     async def predict(
         self, payload: Any, headers: Any = None, response_headers: Any = None
     ) -> dict[str, Any] | InferResponse:

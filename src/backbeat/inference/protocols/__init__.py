@@ -21,6 +21,7 @@ _SHIPPED = {
     "bentoml": "backbeat.inference.protocols.bentoml:BentoML",
     "kserve-v1": "backbeat.inference.protocols.kserve_v1:KServeV1",
     "mlflow": "backbeat.inference.protocols.mlflow:MLflow",
+    "oip": "backbeat.inference.protocols.oip:OpenInference",
     "ray-serve": "backbeat.inference.protocols.ray_serve:RayServe",
     "seldon-v1": "backbeat.inference.protocols.seldon_v1:SeldonV1",
     "torchserve": "backbeat.inference.protocols.torchserve:TorchServe",
