@@ -222,18 +222,46 @@ class Scoring:
 
 
 def _check_keys(data: ds.Dataset, keys: list[str]) -> None:
-    import pyarrow.compute as pc
+    """Raise InvalidData where a key is null or comes twice; eight bytes a row are held."""
+    import numpy as np
 
     if not keys:
         return
+    hashes = np.empty(data.count_rows(), np.uint64)
+    done = 0
+    with reading("data to score"):
+        for batch in data.to_batches(columns=keys, batch_readahead=2, fragment_readahead=1):
+            for name in keys:
+                if batch.column(name).null_count:
+                    raise InvalidData(
+                        f"The key column {name} is null in some rows.",
+                        hint="repair the input; a row without a key cannot be told from another",
+                    )
+            stop = done + batch.num_rows
+            if stop > len(hashes):
+                break  # it changed while it was read, which scoring will notice
+            hashes[done:stop] = _hashes(batch)
+            done = stop
+    hashes = hashes[:done]
+    hashes.sort()
+    if bool((hashes[1:] == hashes[:-1]).any()):
+        # two keys may share a hash: now they are compared themselves
+        _refuse_repeated(data, keys)
+
+
+def _hashes(batch: pa.RecordBatch) -> Any:
+    """64 bits for each row; the same key has the same ones."""
+    import pandas as pd
+
+    frame = batch.to_pandas()
+    return pd.util.hash_pandas_object(frame, index=False, categorize=False).to_numpy()
+
+
+def _refuse_repeated(data: ds.Dataset, keys: list[str]) -> None:
+    import pyarrow.compute as pc
+
     with reading("data to score"):
         table = data.to_table(columns=keys)
-    for name in keys:
-        if table[name].null_count:
-            raise InvalidData(
-                f"The key column {name} is null in {table[name].null_count} rows.",
-                hint="repair the input; a row without a key cannot be told from another",
-            )
     counted = table.group_by(keys).aggregate([([], "count_all")])
     repeated = counted.filter(pc.greater(counted["count_all"], 1))
     if len(repeated):

@@ -291,7 +291,7 @@ class _Course:
             table = await self._routed(table, found, asked, request_id)
         for at, name in enumerate(self._scoring.keys):
             table = table.add_column(at, name, rows.column(name))
-        return table.append_column("request_id", pa.array([request_id] * len(table), pa.string()))
+        return table.append_column("request_id", pa.repeat(pa.scalar(request_id), len(table)))
 
     async def _predicted(
         self, client: InferenceClient, asked: pa.RecordBatch, request_id: str

@@ -139,7 +139,7 @@ def test_a_damaged_entry_is_written_again(data: ds.Dataset, store: FolderStore, 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("f7", "1 keys come more than once, such as flight_id='f7'"), (None, "null in 1 rows")],
+    [("f7", "1 keys come more than once, such as flight_id='f7'"), (None, "is null in some rows")],
 )
 def test_bad_keys_are_refused_before_anything_is_written(
     data: ds.Dataset, store: FolderStore, model: Any, value: str | None, reason: str

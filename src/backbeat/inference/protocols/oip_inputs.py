@@ -77,7 +77,13 @@ def _stacked(info: ModelInfo, rows: pa.RecordBatch, field: Field) -> Tensor:
         raise _unlike(info, rows, f"there are {count} rows for {field.name!r}")
     if field.shape[1] not in {-1, width}:
         raise _unlike(info, rows, f"{width} columns cannot be {field.shape[1]} features")
-    matrix = np.empty((count, width), TYPES[field.datatype].to_pandas_dtype())
+    kind = TYPES[field.datatype]
+    matrix = np.empty((count, width), kind.to_pandas_dtype())
+    if all(column.type == kind and not column.null_count for column in rows.columns):
+        # what most rows are: nothing to cast, nothing to refuse
+        for place, column in enumerate(rows.columns):
+            matrix[:, place] = column
+        return Tensor(field.name, field.datatype, matrix.shape, pa.array(matrix.reshape(-1), kind))
     for place, (name, column) in enumerate(zip(rows.schema.names, rows.columns, strict=True)):
         flat, sizes = _flat(name, column)
         if sizes:

@@ -157,6 +157,8 @@ def _values(datatype: str, data: list[Any]) -> pa.Array:
     if not pa.types.is_floating(kind):
         return pa.array(data, kind)
     values = pa.array(data, pa.float64())
+    if not values.null_count and kind == values.type:
+        return values
     # KServe and MLServer write NaN as null, because JSON has no word for it
     whole = pc.fill_null(values, float("nan")).to_numpy()
     with np.errstate(over="ignore"):
