@@ -9,7 +9,7 @@ PYTEST := -m pytest -q
 SERVERS ?= $(patsubst tests/servers/requirements/%.txt,%,$(wildcard tests/servers/requirements/*.txt))
 
 .PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix servers test-servers check format \
-        up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth chaos requirements schemas clean
+        up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth bench-inference chaos requirements schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench-drift: .venv-core/.ready ## profiles and verdicts beside Evidently, whylog
 
 bench-drift-truth: .venv-core/.ready ## false alarms and faults found, on made-up data and on a year of flights
 	.venv-core/bin/python benchmarks/bench_drift_truth.py
+
+bench-inference: .venv-core/.ready .venv-server-triton/.ready ## the client beside bare requests, and a table scored by a real Triton
+	.venv-core/bin/python benchmarks/bench_inference.py
 
 chaos: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## seasons under SIGKILL, on both orchestrators and both databases
 	.venv-core/bin/python tests/chaos/chaos.py $(CHAOS)

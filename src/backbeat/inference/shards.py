@@ -122,6 +122,9 @@ def _batches(
         batch_size=min(_READ_ROWS, shards[0].rows),
         batch_readahead=2,
         fragment_readahead=1,
+        # the scanner's own threads decode whole row groups ahead, however slowly they are taken
+        use_threads=False,
+        **_parquet_options(data),
     )
     while True:
         # only the reading: what the consumer raises between two batches is its own
@@ -130,6 +133,16 @@ def _batches(
         if batch is None:
             return
         yield batch
+
+
+def _parquet_options(data: ds.Dataset) -> dict[str, Any]:
+    import pyarrow.dataset as ds
+
+    parts = getattr(data, "children", None) or [data]
+    if not all(isinstance(getattr(part, "format", None), ds.ParquetFileFormat) for part in parts):
+        return {}
+    # pre-buffering would hold the whole file
+    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
 
 
 def _changed(shards: Sequence[Shard]) -> Conflict:
