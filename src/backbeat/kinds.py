@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "drift.performance/v1": "backbeat.steps.performance_check:PerformanceCheck",
     "drift.profile/v1": "backbeat.steps.build_profile:BuildProfile",
     "inference.batch/v1": "backbeat.steps.batch_inference:BatchInference",
+    "inference.call/v1": "backbeat.steps.infer:Infer",
     "lineage.log/v1": "backbeat.steps.log_lineage:LogLineage",
     "model.candidate/v1": "backbeat.steps.register_candidate:RegisterCandidate",
     "model.compare/v1": "backbeat.steps.compare_models:CompareModels",

@@ -56,3 +56,23 @@ def test_a_slip_in_an_address_shows_when_the_definitions_load() -> None:
             output_key="scores/day",
             key=["id"],
         )
+
+
+def test_an_op_asks_about_another_ops_rows(tmp_path: Path, server: ModelServer) -> None:
+    """Rows in, predictions out, in a job of the user's own; its pool is the endpoint's."""
+    ask = bb.infer_op(name="ask", model=server.address)
+
+    @dg.op
+    def rows() -> list:  # type: ignore[type-arg]
+        return [{"x": 1.0}, {"x": 2.0}]
+
+    @dg.job
+    def job() -> None:
+        ask(rows())
+
+    backbeat = bb.BackbeatResource(folder=str(tmp_path / "platform"), ledger="none")
+    found = job.execute_in_process(resources={"backbeat": backbeat})
+    assert found.output_for_node("ask") == [{"score": 2.0}, {"score": 4.0}]
+    assert ask.pool == f"backbeat/127_0_0_1_{server.port}"
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="no address of a served model"):
+        bb.infer_op(name="ask", model="models:/m@champion")

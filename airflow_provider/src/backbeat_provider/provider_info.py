@@ -13,6 +13,7 @@ _OPERATORS = (
     "drift_branch",
     "drift_check",
     "drift_gate",
+    "inference",
     "log_lineage",
     "performance_check",
     "promote_model",
@@ -52,8 +53,13 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             _modules(*(f"{_PACKAGE}.operators.{name}" for name in _OPERATORS)),
         ],
-        "hooks": [_modules(f"{_PACKAGE}.hooks.backbeat")],
-        "triggers": [_modules(f"{_PACKAGE}.triggers.signoff")],
+        "hooks": [
+            _modules(f"{_PACKAGE}.hooks.backbeat", f"{_PACKAGE}.hooks.model_endpoint"),
+        ],
+        "sensors": [_modules(f"{_PACKAGE}.sensors.model_ready")],
+        "triggers": [
+            _modules(f"{_PACKAGE}.triggers.model_ready", f"{_PACKAGE}.triggers.signoff"),
+        ],
         "connection-types": [
             {
                 "connection-type": "backbeat",
@@ -65,7 +71,24 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {},
                     "placeholders": {"folder": "/srv/backbeat"},
                 },
-            }
+            },
+            {
+                "connection-type": "backbeat_model_endpoint",
+                "hook-class-name": f"{_PACKAGE}.hooks.model_endpoint.ModelEndpointHook",
+                "hook-name": "backbeat model endpoint",
+                "conn-fields": {
+                    "address": {
+                        "label": "Address",
+                        "description": "Such as oip+https://host/v2/models/churn.",
+                        "schema": {"type": ["string", "null"]},
+                    }
+                },
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "port"],
+                    "relabeling": {"password": "Bearer token, or the login's password"},
+                    "placeholders": {},
+                },
+            },
         ],
         "extra-links": [f"{_PACKAGE}.links.RunLink", f"{_PACKAGE}.links.ReportLink"],
         "task-decorators": [

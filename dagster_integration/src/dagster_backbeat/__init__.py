@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dagster_backbeat.comparison import comparison_check
     from dagster_backbeat.drift import drift_check
     from dagster_backbeat.fields import FromAsset, When
+    from dagster_backbeat.infer import infer_op
     from dagster_backbeat.inference import inference_asset
     from dagster_backbeat.lifecycle import model_lifecycle
     from dagster_backbeat.lineage import lineage_asset
@@ -43,6 +44,7 @@ __all__ = [
     "comparison_check",
     "drift_check",
     "drift_checks",
+    "infer_op",
     "inference_asset",
     "lineage_asset",
     "model_lifecycle",
@@ -66,6 +68,7 @@ _HOMES = {
     "comparison_check": "comparison",
     "drift_check": "drift",
     "drift_checks": "watchlist",
+    "infer_op": "infer",
     "inference_asset": "inference",
     "lineage_asset": "lineage",
     "model_lifecycle": "lifecycle",

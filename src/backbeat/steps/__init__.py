@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backbeat.steps.build_profile import BuildProfile
     from backbeat.steps.compare_models import CompareModels
     from backbeat.steps.drift_check import DriftCheck
+    from backbeat.steps.infer import Infer
     from backbeat.steps.log_lineage import LogLineage
     from backbeat.steps.performance_check import PerformanceCheck
     from backbeat.steps.promote_model import PromoteModel
@@ -25,6 +26,7 @@ __all__ = [
     "BuildProfile",
     "CompareModels",
     "DriftCheck",
+    "Infer",
     "LogLineage",
     "PerformanceCheck",
     "PromoteModel",

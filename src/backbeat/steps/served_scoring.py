@@ -21,7 +21,7 @@ from backbeat.step import StepContext
 if TYPE_CHECKING:
     from backbeat.inference.protocol import ModelInfo
 
-__all__ = ["score_with_server", "version_now"]
+__all__ = ["cap_of", "client_for", "score_with_server", "version_now"]
 
 
 def version_now(ctx: StepContext, address: str, serving: Serving) -> str:
@@ -33,7 +33,7 @@ def version_now(ctx: StepContext, address: str, serving: Serving) -> str:
     """
 
     async def ask() -> ModelInfo:
-        async with _client(ctx, address, serving) as client:
+        async with client_for(ctx, address, serving) as client:
             return await client.describe()
 
     return model_named(address, asyncio.run(ask()).version)
@@ -70,18 +70,13 @@ def score_with_server(
     tally = Tally(serving.prices)
 
     async def run() -> tuple[Scored, int]:
-        cap = Cap(
-            f"{ctx.identity.workflow}:{ctx.identity.run}:{ctx.identity.task}",
-            lambda: ctx,
-            max_calls=serving.max_calls,
-            max_cost=serving.max_cost,
-        )
+        cap = cap_of(ctx, serving)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(cap.give_back)
             fallback = None
             if serving.fallback:
-                fallback = _client(ctx, serving.fallback, serving, before_call=cap.before_call)
-            client = _client(
+                fallback = client_for(ctx, serving.fallback, serving, before_call=cap.before_call)
+            client = client_for(
                 ctx,
                 address,
                 serving,
@@ -92,7 +87,7 @@ def score_with_server(
             await stack.enter_async_context(client)
             doubtful = None
             if serving.doubtful:
-                doubtful = _client(ctx, serving.doubtful, serving, before_call=cap.before_call)
+                doubtful = client_for(ctx, serving.doubtful, serving, before_call=cap.before_call)
                 await stack.enter_async_context(doubtful)
             return await score_served(
                 scoring,
@@ -139,7 +134,18 @@ def _within(serving: Serving, calls: int) -> None:
         )
 
 
-def _client(ctx: StepContext, address: str, serving: Serving, **options: Any) -> InferenceClient:
+def cap_of(ctx: StepContext, serving: Serving) -> Cap:
+    """The cap of all attempts and mapped copies of a task in its run."""
+    return Cap(
+        f"{ctx.identity.workflow}:{ctx.identity.run}:{ctx.identity.task}",
+        lambda: ctx,
+        max_calls=serving.max_calls,
+        max_cost=serving.max_cost,
+    )
+
+
+def client_for(ctx: StepContext, address: str, serving: Serving, **options: Any) -> InferenceClient:
+    """A client with the platform's credentials, and what the workers share."""
     secrets: Mapping[str, str] = ctx.credentials(serving.credentials) if serving.credentials else {}
     return connect(
         address, secrets=secrets, resilience=serving.resilience, shared=lambda: ctx, **options

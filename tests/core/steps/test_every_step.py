@@ -41,6 +41,12 @@ EXAMPLES: dict[str, Step] = {
     ),
     "drift.profile/v1": profile(DAY, bins=20, model=f"models:/{MODEL}/1"),
     "inference.batch/v1": scoring(DAY, column="late"),
+    "inference.call/v1": step(
+        "inference.call",
+        model="kserve-v1+http://127.0.0.1:1/v1/models/m",
+        rows=[{"x": 1.5}],
+        serving={"max_calls": 3},
+    ),
     "lineage.log/v1": step(
         "lineage.log",
         inputs=[DAY, {"uri": "s3://bucket/a", "digest": "sha256:00", "rows": 7}],
@@ -62,6 +68,7 @@ REPLAYS = {
     "drift.performance/v1": Replay.RECORDED,
     "drift.profile/v1": Replay.CONTENT,
     "inference.batch/v1": Replay.CONTENT,
+    "inference.call/v1": Replay.RECORDED,
     "lineage.log/v1": Replay.RECORDED,
     "model.candidate/v1": Replay.CONTENT,
     "model.compare/v1": Replay.RECORDED,

@@ -17,6 +17,7 @@ from backbeat.ports import Need
 from backbeat.wiring import SETTINGS, from_settings, refuse_unshared, settings_from_environment
 from backbeat.wiring.credentials import credentials_from_environment
 from backbeat_provider.executors import spreading_executor
+from backbeat_provider.hooks.model_endpoint import secrets_of
 
 __all__ = ["DEFAULT_CONNECTION", "BackbeatHook"]
 
@@ -141,12 +142,7 @@ def _credentials(name: str) -> Mapping[str, str]:
         connection = BaseHook.get_connection(name)
     except AirflowNotFoundException:
         return credentials_from_environment(name)
-    found = {key: str(value) for key, value in connection.extra_dejson.items()}
-    if connection.login:
-        found |= {"user": connection.login, "password": connection.password or ""}
-    elif connection.password:
-        found["bearer"] = connection.password
-    return found
+    return secrets_of(connection)
 
 
 def _shared(settings: Mapping[str, Any]) -> Platform:

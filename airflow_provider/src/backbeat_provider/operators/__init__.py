@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backbeat_provider.operators.drift_branch import DriftBranchOperator
     from backbeat_provider.operators.drift_check import DriftCheckOperator
     from backbeat_provider.operators.drift_gate import DriftGateOperator
+    from backbeat_provider.operators.inference import InferenceOperator
     from backbeat_provider.operators.log_lineage import LogLineageOperator
     from backbeat_provider.operators.performance_check import PerformanceCheckOperator
     from backbeat_provider.operators.promote_model import PromoteModelOperator
@@ -27,6 +28,7 @@ __all__ = [
     "DriftBranchOperator",
     "DriftCheckOperator",
     "DriftGateOperator",
+    "InferenceOperator",
     "LogLineageOperator",
     "PerformanceCheckOperator",
     "PromoteModelOperator",
@@ -43,6 +45,7 @@ _HOMES = {
     "DriftBranchOperator": "drift_branch",
     "DriftCheckOperator": "drift_check",
     "DriftGateOperator": "drift_gate",
+    "InferenceOperator": "inference",
     "LogLineageOperator": "log_lineage",
     "PerformanceCheckOperator": "performance_check",
     "PromoteModelOperator": "promote_model",
