@@ -7,6 +7,8 @@ at once, so that a slow moment of the machine meets all of them.
 
 none        each call is sent once
 naive       up to three more times, at once
+client      `backbeat.inference.InferenceClient` as it comes, to a model of KServe's V1: limit and
+            breaker too, over the same ledger
 backbeat    `backbeat.retries.acall`: full jitter, and an endpoint budget in a SQLite ledger that
             the two processes of its clients share
 
@@ -24,6 +26,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
@@ -48,9 +51,8 @@ AFTER = 5.0
 RESOLUTION = 0.1
 TARGET_RATIO = 1.1
 CHANCE = SystemRandom()
-ARMS = ("none", "naive", "backbeat")
-
-Send = Callable[[float], Awaitable[None]]
+ARMS = ("none", "naive", "backbeat", "client")
+_GOOD = b'{"name": "m", "predictions": [0.5]}'
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,20 @@ def serve(port: Connection, failing: Synchronized[float]) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal free_at
             try:
-                while await reader.readuntil(b"\r\n\r\n"):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    model = b"/v1/models/" in head
+                    if head.startswith(b"POST"):
+                        size = head.lower().partition(b"content-length:")[2].split()[0]
+                        await reader.readexactly(int(size))
                     # a request that its client has given up still takes its turn
                     free_at = max(free_at, loop.time()) + 1 / CAPACITY
                     await asyncio.sleep(free_at - loop.time())
                     status = b"503 -" if CHANCE.random() < failing.value else b"200 OK"
-                    writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+                    body = _GOOD if model and status.startswith(b"200") else b""
+                    kind = b"\r\nContent-Type: application/json" if body else b""
+                    size = str(len(body)).encode()
+                    writer.write(b"HTTP/1.1 " + status + kind + b"\r\nContent-Length: " + size)
+                    writer.write(b"\r\n\r\n" + body)
                     await writer.drain()
             except (asyncio.IncompleteReadError, ConnectionError):
                 writer.close()
@@ -121,28 +131,59 @@ class Line:
             self._ends = None
 
 
-def way(arm: str, port: int, ledger: Path) -> Callable[[Send], Awaitable[None]]:
+_line: ContextVar[Line] = ContextVar("line")
+
+
+def way(arm: str, port: int, ledger: Path) -> Callable[[Line], Awaitable[None]]:
     """How an arm sends one wanted call."""
+    if arm == "client":
+        return whole_client(port, ledger)
     if arm == "backbeat":
         shared = open_ledger(str(ledger))
         budget = EndpointBudget(f"http://127.0.0.1:{port}", lambda: shared)
 
-        async def budgeted(send: Send) -> None:
-            await acall(send, budget=budget, deadline_seconds=10)
+        async def budgeted(line: Line) -> None:
+            await acall(line.send, budget=budget, deadline_seconds=10)
 
         return budgeted
 
-    async def at_once(send: Send) -> None:
+    async def at_once(line: Line) -> None:
         more = 3 if arm == "naive" else 0
         while True:
             try:
-                return await send(TIME_OUT)
+                return await line.send(TIME_OUT)
             except Unreachable:
                 if not more:
                     raise
                 more -= 1
 
     return at_once
+
+
+def whole_client(port: int, ledger: Path) -> Callable[[Line], Awaitable[None]]:
+    """The client of a process; a call's requests are counted where it is about to send them."""
+    import pyarrow as pa
+
+    from backbeat.inference import InferenceClient, Resilience
+
+    async def count() -> None:
+        _line.get().sent += 1
+
+    rows = pa.record_batch({"x": [1.0]})
+    shared = open_ledger(str(ledger))
+    policy = Resilience(deadline_seconds=10, attempt_seconds=TIME_OUT, in_flight=CLIENTS)
+    client = InferenceClient(
+        f"kserve-v1+http://127.0.0.1:{port}/v1/models/m",
+        resilience=policy,
+        shared=lambda: shared,
+        before_call=count,
+    )
+
+    async def asked(line: Line) -> None:
+        _line.set(line)
+        await client.predict(rows)
+
+    return asked
 
 
 def want(
@@ -160,7 +201,7 @@ def want(
             await asyncio.sleep(due - time.monotonic())
             began, before = time.monotonic(), line.sent
             try:
-                await send_one(line.send)
+                await send_one(line)
                 answered = True
             except Unreachable:
                 answered = False
@@ -263,12 +304,27 @@ def report(arms: Sequence[Arm], seconds: float) -> None:
         figures = (f"{arm.ratio:.3f}", f"{arm.answered:.1%}", f"{median:.1f}")
         table.add_row(arm.name, str(len(arm.wanted)), *figures, f"{arm.recovery:.1f}")
     Console().print(table)
-    none, naive, backbeat = arms
+    none, naive, backbeat, client = arms
     ratio, recovery = round(backbeat.ratio, 4), round(backbeat.recovery, 1)
     slowest = round(none.recovery + RESOLUTION, 1)  # no slower, as far as this clock can tell
     for name, value, unit, target, ok in (
         ("retry.sent_to_wanted", ratio, "ratio", TARGET_RATIO, ratio <= TARGET_RATIO),
         ("retry.recovery", recovery, "s", slowest, recovery <= slowest),
+        (
+            "retry.client_sent_to_wanted",
+            round(client.ratio, 4),
+            "ratio",
+            TARGET_RATIO,
+            client.ratio <= TARGET_RATIO,
+        ),
+        (
+            "retry.client_recovery",
+            round(client.recovery, 1),
+            "s",
+            slowest,
+            client.recovery <= slowest,
+        ),
+        ("retry.client_answered", round(client.answered, 4), "ratio", None, True),
         ("retry.naive_sent_to_wanted", round(naive.ratio, 4), "ratio", None, True),
         ("retry.naive_recovery", round(naive.recovery, 1), "s", None, True),
     ):

@@ -1,7 +1,4 @@
-"""KServe's SDK server: its V1 protocol with rows as lists and records, and V2 over REST.
-
-Not V2 over gRPC: its server cannot be told to listen on the loopback address alone.
-"""
+"""KServe's SDK server: its V1 protocol with rows as lists and records, and V2 in all its forms."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from serving import HERE, Served, answers, environment, serve
 from flights.processes import free_ports
 
 NAME = "kserve"
-LABELS = ("v1", "v1-records", "v2", "v2-binary")
+LABELS = ("v1", "v1-records", "v2", "v2-binary", "v2-grpc")
 
 
 def start(folder: Path) -> Served:
@@ -24,7 +21,7 @@ def start(folder: Path) -> Served:
         [
             *(environment(NAME) / "bin" / "python", HERE / "served" / "kserve_churn.py"),
             *("--host=127.0.0.1", f"--http_port={http}"),
-            *(f"--grpc_port={grpc}", "--enable_grpc=false"),
+            f"--grpc_port={grpc}",
         ],
         folder,
         {
@@ -32,6 +29,7 @@ def start(folder: Path) -> Served:
             "v1-records": f"{model}:predict?rows=records",
             "v2": f"oip+{origin}/v2/models/churn",
             "v2-binary": f"oip+{origin}/v2/models/churn?binary=yes",
+            "v2-grpc": f"oip+grpc://127.0.0.1:{grpc}/churn",
         },
         lambda: answers(f"{origin}/v1/models/churn"),
     )

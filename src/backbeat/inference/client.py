@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["InferenceClient"]
 
 Read = TypeVar("Read")
+# who has used up so much of its time has waited in vain
+_IN_VAIN = 0.9
 _HTTP = frozenset({"http", "https"})
 # what Envoy, and so a service mesh, tells a server about the time that is left; gRPC has its own
 _DEADLINE = "x-envoy-expected-rq-timeout-ms"
@@ -263,16 +265,18 @@ class InferenceClient:
         """One attempt: past the breaker and the limit, to the server and back."""
         end = time.monotonic() + seconds
         trying = await self._breaker.admit(seconds)
-        place = None
+        place, sent, left = None, time.monotonic(), seconds
         too_much = False
         try:
             place = await self._limit.enter(end - time.monotonic())
             if counted and self._before_call is not None:
                 await self._before_call()
-            left = min(end - time.monotonic(), self.resilience.attempt_seconds or seconds)
-            found = read(await self._carrier().send(request, seconds=max(left, 0.001)))
+            sent = time.monotonic()
+            left = max(0.001, min(end - sent, self.resilience.attempt_seconds or seconds))
+            found = read(await self._carrier().send(request, seconds=left))
         except Unreachable as error:
-            too_much = True
+            # an error that came at once is no sign that there are too many requests
+            too_much = isinstance(error, Overloaded) or time.monotonic() - sent >= _IN_VAIN * left
             # a server that asks for patience is not ill
             if trying or not isinstance(error, Overloaded):
                 await self._breaker.failed(trying=trying)

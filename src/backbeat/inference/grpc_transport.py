@@ -112,7 +112,12 @@ class GrpcTransport:
                 f"{self._authority} did not answer within {seconds:.3g} s.",
                 hint="give it more time, send fewer rows in a request, or look at its load",
             )
-        elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in said:
+        elif (
+            code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            and "larger than max" in said
+            # a server says the same of a request
+            and not said.startswith("SERVER:")
+        ):
             failure = InvalidAnswer(
                 f"The answer of {self._authority} is larger than {self._largest} bytes.",
                 hint="send fewer rows in a request, or allow larger answers",

@@ -7,8 +7,15 @@ from typing import Any
 
 import models
 import numpy as np
+from grpc import aio
 from kserve import InferRequest, InferResponse, Model, ModelServer, model_server
 from kserve.errors import InvalidInput
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+    add_GRPCInferenceServiceServicer_to_server,
+)
+from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc.server import GRPCServer
+from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.utils.utils import get_predict_input, get_predict_response
 
 
@@ -45,6 +52,19 @@ def _rows(payload: Any) -> Any:
     ]
 
 
+class Loopback(GRPCServer):
+    """KServe's own service; its server listens on every interface and cannot be told otherwise."""
+
+    async def start(self, max_workers: int) -> None:
+        self._server = aio.server(interceptors=(ExceptionToStatusInterceptor(),))
+        service = InferenceServicer(self._data_plane, self._model_repository_extension)
+        add_GRPCInferenceServiceServicer_to_server(service, self._server)
+        self._server.add_insecure_port(f"127.0.0.1:{self._port}")
+        await self._server.start()
+        await self._server.wait_for_termination()
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[model_server.parser])
+    model_server.GRPCServer = Loopback
     ModelServer().start([Churn()])

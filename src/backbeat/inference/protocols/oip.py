@@ -14,13 +14,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbeat.errors import BackbeatError, InvalidData, InvalidStep, Overloaded
+from backbeat.errors import BackbeatError, InvalidData, InvalidStep, NotFound, Overloaded
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo
-from backbeat.inference.protocols.failures import http_failure, retry_after, said
+from backbeat.inference.protocols.failures import http_failure, retry_after
 from backbeat.inference.protocols.grpc_failures import grpc_failure
 from backbeat.inference.protocols.http_json import HttpJson, get
+from backbeat.inference.protocols.json_answers import read_json
 from backbeat.inference.protocols.oip_inputs import as_tensors
 from backbeat.inference.protocols.oip_json import BINARY, read_metadata
 from backbeat.inference.protocols.oip_rest import binary_request, json_request, read_answer
@@ -33,8 +34,11 @@ __all__ = ["OpenInference"]
 
 _GRPC_PATH = re.compile(r"/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?")
 _BINARY = ("auto", "yes", "no")
-# KServe answers 400 while a model that was scaled to zero starts
-_STARTING = re.compile(r"not (yet )?ready|is loading", re.IGNORECASE)
+# KServe answers 400 while a model that was scaled to zero starts; Triton 404 while one is loaded,
+# and of one that could not be loaded
+_STARTING = re.compile(
+    r"\bmodel\b.*\b(not (yet )?ready|is loading|no available versions)\b", re.IGNORECASE
+)
 
 
 class OpenInference(HttpJson):
@@ -89,8 +93,9 @@ class OpenInference(HttpJson):
             from backbeat.inference.protocols.oip_grpc import read_ready
 
             return read_ready(endpoint, response)
-        # KServe says so in JSON, the others by their status
-        return b'"ready":false' not in bytes(response.body).replace(b" ", b"")
+        # KServe says so in JSON, Triton by its status; a login page says neither
+        said = read_json(endpoint, response) if response.body else None
+        return not isinstance(said, Mapping) or str(said.get("ready")).lower() != "false"
 
     def describe(self, endpoint: Endpoint) -> Request | None:
         """Ask for the model's metadata."""
@@ -151,14 +156,13 @@ class OpenInference(HttpJson):
         )
 
     def failure(self, endpoint: Endpoint, response: Response) -> BackbeatError | None:
-        """By its status; a 400 of a model that is starting is no fault of the rows."""
-        if _grpc(endpoint):
-            return grpc_failure(endpoint, response)
-        failure = http_failure(endpoint, response)
-        if isinstance(failure, InvalidData) and _STARTING.search(said(response)):
+        """By its status; a 400 or 404 of a model that is starting is no fault of anybody's."""
+        failed = grpc_failure if _grpc(endpoint) else http_failure
+        failure = failed(endpoint, response)
+        if isinstance(failure, InvalidData | NotFound) and _STARTING.search(failure.message):
             return Overloaded(
                 failure.message,
-                hint="wait until the model has started",
+                hint="wait until the model has started; the server's log says whether it can",
                 retry_after=retry_after(response),
             )
         return failure

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backbeat.errors import ContractBroken
-from backbeat.inference.protocols.oip_tensors import TYPES, datatype_of
+from backbeat.inference.protocols.oip_tensors import TYPES, datatype_of, numpy_type
 
 __all__ = ["as_datatype", "refuse_nulls"]
 
@@ -69,7 +69,7 @@ def _floats(values: pa.Array, datatype: str, name: str, per_row: int) -> pa.Arra
     kind = TYPES[datatype]
     given = values.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
-        made = given.astype(kind.to_pandas_dtype())
+        made = given.astype(numpy_type(datatype))
     if given.dtype.kind == "f":
         wrong = np.isinf(made) & ~np.isinf(given) if made.itemsize < given.itemsize else None
     elif given.dtype.kind == "b":

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from google.protobuf.message import DecodeError
 
 from backbeat.errors import InvalidStep
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Buffer, Request, Response
 from backbeat.inference.protocol import Field, ModelInfo
 from backbeat.inference.protocols.oip_json import BINARY
-from backbeat.inference.protocols.oip_messages import MESSAGES, SERVICE
+from backbeat.inference.protocols.oip_messages import MESSAGES, SERVICE, DecodeError
 from backbeat.inference.protocols.oip_raw import from_raw, to_raw
 from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, unlike
 
@@ -53,6 +52,9 @@ def infer_request(
     name: str, version: str, tensors: Sequence[Tensor], parameters: Mapping[str, Any]
 ) -> Request:
     """`ModelInfer` with its tensors as bytes, which are not copied.
+
+    A fraction among the parameters reaches Triton alone: the messages of KServe and MLServer have
+    no place for one.
 
     Raises:
         InvalidStep: A parameter is no text, number or boolean, or an integer of over 64 bits.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from backbeat.errors import ContractBroken
 from backbeat.inference.protocol import Field, ModelInfo
 from backbeat.inference.protocols.oip_casts import as_datatype, refuse_nulls
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, datatype_of
+from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, datatype_of, numpy_type
 
 __all__ = ["as_tensors"]
 
@@ -78,7 +78,7 @@ def _stacked(info: ModelInfo, rows: pa.RecordBatch, field: Field) -> Tensor:
     if field.shape[1] not in {-1, width}:
         raise _unlike(info, rows, f"{width} columns cannot be {field.shape[1]} features")
     kind = TYPES[field.datatype]
-    matrix = np.empty((count, width), kind.to_pandas_dtype())
+    matrix = np.empty((count, width), numpy_type(field.datatype))
     if all(column.type == kind and not column.null_count for column in rows.columns):
         # what most rows are: nothing to cast, nothing to refuse
         for place, column in enumerate(rows.columns):
@@ -90,8 +90,7 @@ def _stacked(info: ModelInfo, rows: pa.RecordBatch, field: Field) -> Tensor:
             raise _unlike(info, rows, f"column {name!r} has rows of size {list(sizes)}")
         values = as_datatype(flat, field.datatype, name, 1)
         matrix[:, place] = values.to_numpy(zero_copy_only=False)
-    values = pa.array(matrix.reshape(-1), TYPES[field.datatype])
-    return Tensor(field.name, field.datatype, matrix.shape, values)
+    return Tensor(field.name, field.datatype, matrix.shape, pa.array(matrix.reshape(-1), kind))
 
 
 def _as_it_is(name: str, column: pa.Array) -> Tensor:

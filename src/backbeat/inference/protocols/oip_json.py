@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from backbeat.errors import ContractBroken, InvalidStep
 from backbeat.inference.address import Endpoint
 from backbeat.inference.protocol import Field, ModelInfo
 from backbeat.inference.protocols.json_answers import member
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, unlike
+from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, numpy_type, unlike
 
 __all__ = ["BINARY", "head", "json_data", "read_fields", "read_metadata", "read_tensor"]
 
@@ -26,6 +25,10 @@ BINARY = "binary_tensor_data"
 """The name of the extension that sends tensors as bytes."""
 
 _MODEL = "look at what the model returns"
+# KServe and MLServer write NaN as null, because JSON has no word for it
+_FLOATS = {int, float, type(None)}
+_EXACT = {"BOOL": bool, "BYTES": str}
+_BYTES = "write ?binary=yes in the address where the server reads it, or use gRPC"
 
 
 def read_metadata(endpoint: Endpoint, found: Any) -> ModelInfo:
@@ -41,6 +44,8 @@ def read_metadata(endpoint: Endpoint, found: Any) -> ModelInfo:
     name = str(member(endpoint, found, "name"))
     # KServe writes null for what it does not say
     versions = found.get("versions") or []
+    if not isinstance(versions, list):
+        raise unlike(endpoint, "has versions that are no list", "look at what answers there")
     triton = bool(found.get("platform")) and "parameters" not in found
     return ModelInfo(
         name=name,
@@ -62,7 +67,7 @@ def read_fields(endpoint: Endpoint, declared: Any) -> tuple[Field, ...]:
             )
             for field in declared or ()
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise unlike(
             endpoint,
             f"does not describe the model as the protocol does ({type(error).__name__}: {error})",
@@ -131,11 +136,8 @@ def read_tensor(endpoint: Endpoint, output: Mapping[str, Any]) -> Tensor:
             f"let the model return one of {', '.join(TYPES)}",
         )
     try:
-        while data and isinstance(data[0], list):
-            data = list(chain.from_iterable(data))
-        values = _values(field.datatype, data)
-        _no_nulls(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        values = _values(field.datatype, _flat(data))
+    except (pa.ArrowException, ArithmeticError, TypeError, ValueError) as error:
         raise unlike(
             endpoint,
             f"has a value for output {field.name!r} that is no {field.datatype} "
@@ -145,24 +147,26 @@ def read_tensor(endpoint: Endpoint, output: Mapping[str, Any]) -> Tensor:
     return Tensor(field.name, field.datatype, field.shape, values)
 
 
-def _no_nulls(values: pa.Array) -> None:
-    if values.null_count:
-        raise ValueError("null")
+def _flat(data: list[Any]) -> list[Any]:
+    while data and isinstance(data[0], list):
+        if not all(isinstance(inner, list) for inner in data):
+            raise ValueError("lists beside values")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _values(datatype: str, data: list[Any]) -> pa.Array:
     kind = TYPES[datatype]
-    if datatype == "BYTES":
-        return pa.array(data, pa.string()).cast(kind)
-    if not pa.types.is_floating(kind):
-        return pa.array(data, kind)
-    values = pa.array(data, pa.float64())
-    if not values.null_count and kind == values.type:
-        return values
-    # KServe and MLServer write NaN as null, because JSON has no word for it
-    whole = pc.fill_null(values, float("nan")).to_numpy()
-    with np.errstate(over="ignore"):
-        return pa.array(whole.astype(kind.to_pandas_dtype()), kind)
+    number = pa.types.is_floating(kind)
+    odd = set(map(type, data)) - (_FLOATS if number else {_EXACT.get(datatype, int)})
+    if odd:
+        raise TypeError(", ".join(sorted(found.__name__ for found in odd)))
+    if not number:
+        return pa.array(data, pa.string() if datatype == "BYTES" else kind).cast(kind)
+    # numpy reads null as NaN
+    values = np.array(data, np.float64)
+    with np.errstate(over="raise"):
+        return pa.array(values.astype(numpy_type(datatype), copy=False), kind)
 
 
 def _sayable(tensor: Tensor) -> list[Any]:
@@ -175,16 +179,17 @@ def _sayable(tensor: Tensor) -> list[Any]:
             raise ContractBroken(
                 f"Column {tensor.name!r} holds bytes that are no UTF-8, for which JSON has no "
                 "word.",
-                hint="write ?binary=true in the address where the server reads it, or use gRPC",
+                hint=_BYTES,
             ) from error
         return texts
     numbers = values.to_numpy(zero_copy_only=False)
     if numbers.dtype.kind == "f" and not (finite := np.isfinite(numbers)).all():
+        row, place = divmod(int(finite.argmin()), per_row)
+        which = f", value {place + 1} of {per_row}" if per_row > 1 else ""
         raise ContractBroken(
-            f"Column {tensor.name!r} holds NaN or an infinity in row "
-            f"{int(finite.argmin()) // per_row}, for which JSON has no word.",
-            hint="write ?binary=true in the address where the server reads it, or use gRPC; or "
-            "fill it in",
+            f"Column {tensor.name!r} holds NaN or an infinity in row {row}{which}, for which JSON "
+            "has no word.",
+            hint=f"{_BYTES}; or fill it in",
         )
     listed: list[Any] = numbers.tolist()
     return listed

@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from backbeat.errors import UnmetNeed
 
-__all__ = ["MESSAGES", "SERVICE"]
+try:
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from google.protobuf.message import DecodeError
+except ImportError as error:
+    raise UnmetNeed(
+        "This address goes over gRPC, and protobuf is not installed.",
+        hint='install "backbeat[grpc]"',
+    ) from error
+
+__all__ = ["MESSAGES", "SERVICE", "DecodeError"]
 
 SERVICE = "/inference.GRPCInferenceService/"
 
@@ -91,9 +100,7 @@ def _built() -> dict[str, Any]:
                 message.oneof_decl.add(name="choice")
             field.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file) if not hasattr(pool, "AddSerializedFile") else pool.AddSerializedFile(
-        file.SerializeToString()
-    )
+    pool.AddSerializedFile(file.SerializeToString())
     return {
         made.name: message_factory.GetMessageClass(
             pool.FindMessageTypeByName(f"{_PACKAGE}.{made.name}")

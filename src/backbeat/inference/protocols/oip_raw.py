@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from backbeat.errors import ContractBroken
 from backbeat.inference.address import Endpoint
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, unlike
+from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, numpy_type, unlike
 
 __all__ = ["from_raw", "to_raw"]
 
@@ -65,8 +65,7 @@ def from_raw(
         )
     if datatype == "BYTES":
         return Tensor(name, datatype, tuple(shape), _split(endpoint, name, count, raw))
-    kind = TYPES[datatype]
-    dtype = np.dtype(kind.to_pandas_dtype()).newbyteorder("<")
+    dtype = numpy_type(datatype).newbyteorder("<")
     if len(raw) != count * dtype.itemsize:
         raise unlike(
             endpoint,
@@ -78,7 +77,7 @@ def from_raw(
     if datatype == "BOOL":
         values = values != 0
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return Tensor(name, datatype, tuple(shape), pa.array(native, kind))
+    return Tensor(name, datatype, tuple(shape), pa.array(native, TYPES[datatype]))
 
 
 def _prefixed(name: str, values: pa.Array) -> memoryview:

@@ -8,6 +8,7 @@ https://github.com/kserve/open-inference-protocol, specification/protocol/extens
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["binary_request", "json_request", "read_answer"]
 
 _HEADER = "inference-header-content-length"
 _SIZE = "binary_data_size"
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _CUT = "look at what cuts answers, or their headers, between the server and here"
 
 
@@ -64,10 +66,11 @@ def read_answer(endpoint: Endpoint, response: Response) -> tuple[Mapping[str, An
     """
     body = memoryview(response.body)
     if _HEADER in response.headers:
-        length = response.headers[_HEADER].strip()
-        if not (length.isascii() and length.isdigit() and int(length) <= len(body)):
-            raise unlike(endpoint, f"has {len(body)} bytes, and JSON of {length[:20]!r}", _CUT)
-        said, rest = _json(endpoint, body[: int(length)]), body[int(length) :]
+        given = response.headers[_HEADER].strip()
+        length = int(given) if _LENGTH.fullmatch(given) else len(body) + 1
+        if length > len(body):
+            raise unlike(endpoint, f"has {len(body)} bytes, and JSON of {given[:20]!r}", _CUT)
+        said, rest = _json(endpoint, body[:length]), body[length:]
     else:
         said, rest = read_json(endpoint, response), body[:0]
     outputs = member(endpoint, said, "outputs")
@@ -75,11 +78,12 @@ def read_answer(endpoint: Endpoint, response: Response) -> tuple[Mapping[str, An
         raise unlike(endpoint, "has no list of outputs", "look at what the model returns")
     tensors, left = [], rest
     for output in outputs:
-        size = (output.get("parameters") or {}).get(_SIZE)
+        parameters = output.get("parameters")
+        size = parameters.get(_SIZE) if isinstance(parameters, Mapping) else None
         if size is None:
             tensors.append(read_tensor(endpoint, output))
             continue
-        if not isinstance(size, int) or not 0 <= size <= len(left):
+        if type(size) is not int or not 0 <= size <= len(left):
             raise unlike(endpoint, f"is cut: {len(left)} of {size} bytes are left", _CUT)
         tensors.append(_binary(endpoint, output, left[:size]))
         left = left[size:]

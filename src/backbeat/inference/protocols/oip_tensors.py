@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from backbeat.errors import InvalidAnswer
 from backbeat.inference.address import Endpoint
 from backbeat.inference.protocol import Field
 
-__all__ = ["TYPES", "Tensor", "as_columns", "datatype_of", "unlike"]
+__all__ = ["TYPES", "Tensor", "as_columns", "datatype_of", "numpy_type", "unlike"]
 
 TYPES: dict[str, pa.DataType] = {
     "BOOL": pa.bool_(),
@@ -32,6 +33,7 @@ TYPES: dict[str, pa.DataType] = {
 """The protocol's datatypes; one that is not here (`BF16`) cannot be sent or read."""
 
 _DATATYPES = {kind: name for name, kind in TYPES.items()}
+_MOST_VALUES = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def datatype_of(kind: pa.DataType) -> str:
     ):
         return "BYTES"
     return _DATATYPES.get(kind, "")
+
+
+def numpy_type(datatype: str) -> np.dtype:
+    """The type of a datatype's numbers; pyarrow 18 would import pandas to say it."""
+    return np.dtype(datatype.lower().replace("fp", "float"))
 
 
 def as_columns(
@@ -96,7 +103,10 @@ def as_columns(
                 f"gives output {tensor.name!r} the shape {list(tensor.shape)} for {rows} rows",
                 "the first size of every output is to be the number of rows",
             )
-        if math.prod(tensor.shape) != len(tensor.values):
+        # a size of 0 would hide any other
+        most = math.prod(max(size, 1) for size in tensor.shape)
+        fair = min(tensor.shape) >= 0 and most <= _MOST_VALUES
+        if not fair or math.prod(tensor.shape) != len(tensor.values):
             raise unlike(
                 endpoint,
                 f"gives output {tensor.name!r} the shape {list(tensor.shape)} and "
@@ -105,7 +115,7 @@ def as_columns(
             )
         sizes = tensor.shape[1:]
         columns[tensor.name] = _column(
-            tensor.values, () if sizes == (1,) and tensor.name not in varies else sizes
+            tensor.values, rows, () if sizes == (1,) and tensor.name not in varies else sizes
         )
     return pa.record_batch(columns)
 
@@ -115,17 +125,13 @@ def unlike(endpoint: Endpoint, what: str, hint: str) -> InvalidAnswer:
     return InvalidAnswer(f"The answer of {endpoint.authority} {what}.", hint=hint)
 
 
-def _column(values: pa.Array, sizes: tuple[int, ...]) -> pa.Array:
+def _column(values: pa.Array, rows: int, sizes: tuple[int, ...]) -> pa.Array:
     column = _text(values) if pa.types.is_large_binary(values.type) else values
-    for place in range(len(sizes), 0, -1):
-        kind = pa.list_(column.type, sizes[place - 1])
-        # a length of its own, because nothing can be counted where a size is 0
-        length = math.prod(sizes[: place - 1]) * (len(values) // (math.prod(sizes) or 1))
-        column = (
-            pa.FixedSizeListArray.from_arrays(column, type=kind)
-            if sizes[place - 1]
-            else (pa.array([[]] * length, kind))
-        )
+    for place in reversed(range(len(sizes))):
+        kind = pa.list_(column.type, sizes[place])
+        # with its length, which nothing tells where a size is 0
+        length = rows * math.prod(sizes[:place])
+        column = pa.Array.from_buffers(kind, length, [None], children=[column])
     return column
 
 

@@ -123,6 +123,11 @@ def test_bytes_have_a_word_for_nan() -> None:
     rows = pa.record_batch({"a": [float("nan")], "b": [1]})
     assert OIP.encode(BINARY, STACKED, rows, {})
     assert OIP.encode(GRPC, STACKED, rows, {})
+    with pytest.raises(ContractBroken) as raised:
+        OIP.encode(REST, STACKED, rows, {})
+    assert "row 0, value 1 of 2" in raised.value.message
+    # what the hint says is what an address takes
+    assert BINARY.address.partition("?")[2] in raised.value.hint
 
 
 def test_an_answer_is_a_column_for_each_output() -> None:
@@ -199,6 +204,9 @@ def test_a_grpc_answer_is_read_from_bytes_and_from_typed_contents() -> None:
         (404, "", NotFound),
         (400, "bad shape", InvalidData),
         (400, "Model churn is not ready", Overloaded),
+        (400, "could not convert string to float: 'not ready'", InvalidData),
+        (404, "Request for unknown model: 'churn' has no available versions", Overloaded),
+        (404, "Request for unknown model: 'churn' is not found", NotFound),
         (401, "", Refused),
         (429, "", Overloaded),
         (503, "", Overloaded),
@@ -213,7 +221,18 @@ def test_what_a_status_means(status: int, text: str, kind: type[BackbeatError]) 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(3, InvalidData), (5, NotFound), (7, Refused), (8, Overloaded), (14, Overloaded)],
+    [
+        (2, Unreachable),
+        (3, InvalidData),
+        (5, NotFound),
+        (7, Refused),
+        (8, Overloaded),
+        (11, InvalidData),
+        (12, NotFound),
+        (13, Unreachable),
+        (14, Overloaded),
+        (16, Refused),
+    ],
 )
 def test_what_a_status_of_grpc_means(status: int, kind: type[BackbeatError]) -> None:
     """The same errors as over REST."""
