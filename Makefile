@@ -83,6 +83,7 @@ bench-drift-truth: .venv-core/.ready ## false alarms and faults found, on made-u
 
 bench-inference: .venv-core/.ready .venv-server-triton/.ready ## the client beside bare requests, and a table scored by a real Triton
 	.venv-core/bin/python benchmarks/bench_inference.py
+	.venv-core/bin/python benchmarks/bench_kills.py
 
 chaos: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## seasons under SIGKILL, on both orchestrators and both databases
 	.venv-core/bin/python tests/chaos/chaos.py $(CHAOS)
