@@ -356,7 +356,7 @@ class TestBacktest:
         check(NEAR)
         policy = tmp_path / "policy.json"
         policy.write_text("{}")
-        words = ("--rules", rules(effect_floor=0.6), "--retrain", policy)
+        words = ("--rules", rules(effect_floor=0.6), "--retrain", policy, "--from", "2024-03-01")
         found = backbeat("drift", "backtest", MONITOR, *words, "--json").json
         assert (found["retrainings_now"], found["retrainings_then"]) == ([NEAR], [])
         told = backbeat("drift", "backtest", MONITOR, *words).out
