@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TaskGroup
 
 from backbeat.errors import InvalidStep
 from backbeat_provider.operators import BuildProfileOperator, DriftGateOperator
@@ -25,6 +27,15 @@ models:
   near: {current: "landing/{partition}.parquet", reference: profiles/near.json}
   far: {current: "landing/{partition}.parquet", reference: profiles/near.json, columns: [x]}
 """
+
+
+def dag_bag(path: Path) -> Any:
+    """The DAGs of a file, parsed as Airflow parses them."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag
+    return DagBag(str(path))
 
 
 @pytest.fixture
@@ -72,16 +83,68 @@ def test_a_slip_in_the_file_is_an_error_of_the_dag_file(file: Path) -> None:
         drift_checks(file)
 
 
-@pytest.mark.usefixtures("airflow_database")
-def test_the_pages_snippet_is_a_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/many-models.md shows parses, with its own file."""
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's DAG file in a folder of DAGs, with its file of models beside it."""
     text = PAGE.read_text()
     (models,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "models.yaml").write_text(models)
-    monkeypatch.chdir(tmp_path)
     (snippet,) = [
         found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "airflow" in found
     ]
-    names: dict[str, Any] = {}
-    exec(compile(snippet.replace("\nwatch()", "\nmade = watch()"), str(PAGE), "exec"), names)  # noqa: S102
-    assert set(names["made"].task_ids) == {"drift_parcels", "drift_weights"}
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "models.yaml").write_text(models)
+    (dags / "watch.py").write_text(snippet)
+    # `dag.test()` looks a DAG's file up in its bundle
+    bundle = {
+        "name": "dags-folder",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(dags)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    return dags / "watch.py"
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_pages_dag_checks_each_model(
+    page: Path, folder: Path, context: Callable[..., dict[str, Any]]
+) -> None:
+    """Airflow parses it from any folder and runs a task a model, which checks the run's own day."""
+    landing = folder / "store" / "landing"
+    landing.mkdir(parents=True)
+    for number, day in enumerate(("2024-05-01", "2024-05-02")):
+        random = np.random.default_rng(number)
+        table = {"weight_kg": random.gamma(2, 3, 5000), "distance_km": random.normal(size=5000)}
+        pq.write_table(pa.table(table), landing / f"{day}.parquet")
+    for key in ("monitors/parcels/reference.json", "profiles/weights.json"):
+        profile = BuildProfileOperator(
+            task_id="profile", data="landing/2024-05-01.parquet", output_key=key
+        )
+        profile.execute(context(profile))
+    bag = dag_bag(page)
+    assert not bag.import_errors
+    run = bag.dags["watch"].test(logical_date=datetime(2024, 5, 2, tzinfo=UTC))
+    verdicts = {
+        task.task_id: task.xcom_pull(task_ids=task.task_id)["verdict"]
+        for task in run.get_task_instances()
+    }
+    assert verdicts == {"drift_parcels": "stable", "drift_weights": "stable"}
+    kept = [path.name for path in folder.glob("store/monitors/weights/*/2024-05-02.json")]
+    assert kept == ["2024-05-02.json"]
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_a_slip_is_the_import_error_of_that_dag(page: Path) -> None:
+    """What Airflow shows names the file, the model and the field."""
+    models = page.with_name("models.yaml")
+    models.write_text(models.read_text().replace("columns", "colums"))
+    (told,) = dag_bag(page).import_errors.values()
+    assert "models.yaml: weights has the unknown field 'colums'" in told
+    assert "did you mean columns?" in told
+
+
+def test_tasks_stand_in_the_users_own_group(file: Path) -> None:
+    """A task group is the user's, and its name stands before each task's."""
+    with DAG("watch", schedule=None) as dag, TaskGroup("nightly"):
+        drift_checks(file)
+    assert set(dag.task_ids) == {"nightly.drift_near", "nightly.drift_far"}

@@ -62,16 +62,21 @@ def test_a_slip_in_the_file_is_an_error_of_the_definitions(file: Path) -> None:
         bb.drift_checks(file)
 
 
-def test_the_pages_snippet_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/many-models.md shows makes definitions."""
+def test_a_prefix_stands_before_each_key(file: Path) -> None:
+    """Two files, such as two teams', can then be in one code location."""
+    (far,) = bb.drift_checks(file, only=["far"], key_prefix="team/eu")
+    assert far.key == dg.AssetKey(["team", "eu", "far", "drift"])
+
+
+def test_the_pages_snippet_loads(tmp_path: Path) -> None:
+    """What docs/many-models.md shows makes definitions, from any folder."""
     text = PAGE.read_text()
     (models,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (tmp_path / "models.yaml").write_text(models)
-    monkeypatch.chdir(tmp_path)
     (snippet,) = [
         found for found in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "dagster" in found
     ]
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__file__": str(tmp_path / "definitions.py")}
     exec(compile(snippet, str(PAGE), "exec"), names)  # noqa: S102
     dg.Definitions(assets=names["checks"], resources={"backbeat": bb.BackbeatResource(folder="x")})
     assert len(names["checks"]) == 2

@@ -23,7 +23,8 @@ def drift_checks(
     """Make a task for each model of a file, in the DAG or task group that is being written.
 
     Args:
-        file: See docs/many-models.md; read when the DAG file is parsed.
+        file: See docs/many-models.md; read once, when the DAG file is parsed. Name it from
+            `__file__`: Airflow does not parse in the folder of the DAGs.
         partition: The batch's name, a template.
         only: Names of the models that are wanted; all where empty.
         operator: What each task is, such as `DriftGateOperator`.

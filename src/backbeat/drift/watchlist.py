@@ -24,14 +24,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbeat.errors import InvalidStep, UnmetNeed
+from pydantic import BaseModel
+
+from backbeat.drift._strict_yaml import parse_yaml
+from backbeat.drift.action import RetrainPolicy
+from backbeat.drift.rules import Rules
+from backbeat.errors import InvalidStep
 from backbeat.kinds import step_class, step_from_fields
+from backbeat.reference import Dataset
 
 if TYPE_CHECKING:
     from backbeat.step import Step
@@ -41,10 +46,16 @@ __all__ = ["Watchlist", "read_watchlist", "watchlist_schema"]
 _KIND = "drift.check/v1"
 _LARGEST = 2**20
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
-_PLACE = re.compile(r"\{(\w*)\}")
+_PLACE = re.compile(r"\{+[^{}]*\}+|[{}]")
+_TEMPLATE = re.compile(r"\{[{%#]|\{partition\}")
 _TOP = ("version", "defaults", "models")
 _MERGED = ("rules", "retrain")
 _FILLED = ("current", "reference", "report", "monitor")
+_INNER: Mapping[str, type[BaseModel]] = {
+    "current": Dataset,
+    "rules": Rules,
+    "retrain": RetrainPolicy,
+}
 _PROBE = "2000-01-01"
 
 
@@ -109,9 +120,9 @@ def read_watchlist(path: str | Path) -> Watchlist:
         raise InvalidStep(
             f"{name} is larger than {_LARGEST} bytes", hint="cut it into several files"
         )
-    found = _parsed(content, name)
+    found = _mapping(parse_yaml(content, name), where=name)
     _refuse_others(found, _TOP, where=name)
-    if found.get("version") != 1:
+    if found.get("version") != 1 or found["version"] is True:
         raise InvalidStep(
             f"{name} has the version {found.get('version')!r}", hint="write `version: 1`"
         )
@@ -120,8 +131,9 @@ def read_watchlist(path: str | Path) -> Watchlist:
         raise InvalidStep(f"{name} names no models", hint="write them under `models:`, by name")
     defaults = _mapping(found.get("defaults"), where=f"{name}: defaults")
     known = [field for field in step_class(_KIND).model_fields if field != "partition"]
-    _refuse_others(defaults, [field for field in known if field != "current"], where="defaults")
-    merged = {}
+    usual = [field for field in known if field != "current"]
+    _refuse_unknown(defaults, usual, where=f"{name}: defaults")
+    merged: dict[str, dict[str, Any]] = {}
     for model, given in models.items():
         if not isinstance(model, str) or not _NAME.fullmatch(model):
             raise InvalidStep(
@@ -129,8 +141,9 @@ def read_watchlist(path: str | Path) -> Watchlist:
                 hint="use letters, digits and _, a letter first: tasks and assets are named so",
             )
         own = _mapping(given, where=f"{name}: {model}")
-        _refuse_others(own, known, where=f"{name}: {model}")
+        _refuse_unknown(own, known, where=f"{name}: {model}")
         merged[model] = _checked(_merged(model, defaults, own), where=f"{name}: {model}")
+    _refuse_shared(merged, name)
     return Watchlist(models=merged)
 
 
@@ -140,8 +153,9 @@ def watchlist_schema() -> dict[str, Any]:
     fields = {name: each for name, each in schema["properties"].items() if name != "partition"}
     # a bare string is a file's name
     fields["current"] = {"anyOf": [{"type": "string"}, fields["current"]]}
-    model = {"type": "object", "additionalProperties": False, "properties": fields}
     usual = {name: each for name, each in fields.items() if name != "current"}
+    defaults = {"type": "object", "additionalProperties": False, "properties": usual}
+    model = {**defaults, "required": ["current"], "properties": fields}
     return {
         "$defs": schema.get("$defs", {}),
         "title": "Models that are watched for drift",
@@ -150,7 +164,7 @@ def watchlist_schema() -> dict[str, Any]:
         "required": ["version", "models"],
         "properties": {
             "version": {"const": 1},
-            "defaults": {**model, "properties": usual},
+            "defaults": defaults,
             "models": {
                 "type": "object",
                 "minProperties": 1,
@@ -171,10 +185,9 @@ def _merged(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> d
 
 
 def _checked(fields: dict[str, Any], *, where: str) -> dict[str, Any]:
-    for field in _FILLED:
-        _walk(fields.get(field), partial(_places, field=field, where=where))
-    others = {name: value for name, value in fields.items() if name not in _FILLED}
-    _walk(others, lambda text: _no_place(text, where))
+    for field, value in fields.items():
+        for text in _texts(value):
+            _refuse_places(text, field=field, where=where)
     filled = {**_filled(fields, _PROBE), "partition": _PROBE}
     try:
         step_from_fields(step_class(_KIND), filled)
@@ -183,42 +196,59 @@ def _checked(fields: dict[str, Any], *, where: str) -> dict[str, Any]:
     return fields
 
 
-def _places(text: str, *, field: str, where: str) -> str:
-    for name in _PLACE.findall(text):
+def _refuse_places(text: str, *, field: str, where: str) -> None:
+    if field in _FILLED:
+        left = text.replace("{partition}", "")
         # the days of a Dataset are its own placeholder
-        if name != "partition" and (field, name) != ("current", "day"):
+        found = _PLACE.search(left.replace("{day}", "") if field == "current" else left)
+        hint = "write {partition}"
+    else:
+        # Airflow and Dagster would fill a template here, and the shell would not
+        found = _TEMPLATE.search(text)
+        hint = f"write {{partition}}, in {', '.join(_FILLED)} alone"
+    if found:
+        raise InvalidStep(f"{where}: {field} has the placeholder {found[0][:60]}", hint=hint)
+
+
+def _refuse_shared(models: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    # two models that write the same batch's file would be each other's past
+    owners: dict[str, str] = {}
+    for model, fields in models.items():
+        monitor = str(fields["monitor"]).strip("/")
+        if monitor and owners.setdefault(monitor, model) != model:
             raise InvalidStep(
-                f"{where}: {field} has the placeholder {{{name}}}", hint="write {partition}"
+                f"{name}: {model} has the monitor {monitor}, which is that of {owners[monitor]}",
+                hint="leave `monitor` out: each model then has monitors/<its name>",
             )
-    return text
-
-
-def _no_place(text: str, where: str) -> str:
-    if "{partition}" in text:
-        raise InvalidStep(
-            f"{where}: {{partition}} stands in {text[:60]!r}",
-            hint=f"it is filled in {', '.join(_FILLED)} alone",
-        )
-    return text
 
 
 def _filled(fields: Mapping[str, Any], partition: str) -> dict[str, Any]:
     return {
-        name: _walk(value, lambda text: text.replace("{partition}", partition))
-        if name in _FILLED
-        else value
+        name: _with(partition, value) if name in _FILLED else value
         for name, value in fields.items()
     }
 
 
-def _walk(value: Any, change: Callable[[str], str]) -> Any:
+def _with(partition: str, value: Any) -> Any:
     if isinstance(value, str):
-        return change(value)
+        return value.replace("{partition}", partition)
     if isinstance(value, dict):
-        return {name: _walk(item, change) for name, item in value.items()}
+        return {name: _with(partition, item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_walk(item, change) for item in value]
+        return [_with(partition, item) for item in value]
     return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(name)
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _mapping(value: Any, *, where: str) -> dict[str, Any]:
@@ -227,6 +257,13 @@ def _mapping(value: Any, *, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidStep(f"{where} is a {type(value).__name__}", hint="write `field: value` lines")
     return value
+
+
+def _refuse_unknown(found: Mapping[Any, Any], known: Collection[str], *, where: str) -> None:
+    _refuse_others(found, known, where=where)
+    for field, kind in _INNER.items():
+        if isinstance(found.get(field), dict):
+            _refuse_others(found[field], kind.model_fields, where=f"{where}: {field}")
 
 
 def _refuse_others(found: Mapping[Any, Any], known: Collection[str], *, where: str) -> None:
@@ -242,55 +279,3 @@ def _refuse_others(found: Mapping[Any, Any], known: Collection[str], *, where: s
 def _near(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]}?" if near else ""
-
-
-def _parsed(content: bytes, name: str) -> dict[Any, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UnmetNeed(
-            "a file of models is YAML, and PyYAML is not installed",
-            hint='install "backbeat[drift]"',
-        ) from error
-    try:
-        found = yaml.load(content, Loader=_loader())  # noqa: S506 - made of the safe one
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise InvalidStep(
-            f"{name}{line}: {problem}", hint="correct the YAML; tags and references are not read"
-        ) from error
-    return _mapping(found, where=name)
-
-
-@cache
-def _loader() -> Any:
-    """PyYAML's safe loader, which neither drops a repeated key nor follows references."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.events.AliasEvent):
-                event = self.peek_event()  # type: ignore[no-untyped-call]
-                raise yaml.composer.ComposerError(
-                    None, None, "references (*) are not read", event.start_mark
-                )
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-            return super().construct_mapping(node, deep=deep)
-
-    # YAML 1.1 reads 2013-05-04 as a date; in a file of names it is one
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:timestamp"]
-        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return Loader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from backbeat.drift.watchlist import Watchlist, read_watchlist, watchlist_schema
 from backbeat.errors import InvalidStep
 
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 GOOD = """
 version: 1
 defaults:
@@ -84,6 +86,7 @@ MODEL = "version: 1\nmodels:\n  churn:\n    current: a/{partition}.parquet\n    
 @pytest.mark.parametrize(
     ("text", "says", "hint"),
     [
+        ("version: true\nmodels: {a: {}}", "version True", "version: 1"),
         ("version: 2\nmodels: {a: {}}", "version 2", "version: 1"),
         ("version: 1", "names no models", "models"),
         ("version: 1\nmodels: {}", "names no models", "models"),
@@ -91,20 +94,52 @@ MODEL = "version: 1\nmodels:\n  churn:\n    current: a/{partition}.parquet\n    
         ("version: 1\nmodel: {}", "unknown field 'model'", "did you mean models?"),
         (MODEL + "    colums: [a]\n", "churn has the unknown field 'colums'", "columns"),
         (MODEL + "    current: b\n", "line 6: 'current' is there twice", "correct the YAML"),
-        (MODEL + "    rules: {effekt: 1}\n", "churn: .*rules.effekt", ""),
+        (MODEL + "    rules: {efect_floor: 1}\n", "churn: rules has .*'efect", "effect_floor?"),
+        (MODEL + "    retrain: {aftr: 1}\n", "churn: retrain has .*'aftr'", "did you mean after?"),
+        (MODEL + "    retrain: {after: x}\n", "churn: .*retrain.after: ", ""),
+        (
+            MODEL.replace("a/{partition}.parquet", "{url: a}"),
+            "churn: current has the unknown field 'url'",
+            "did you mean uri?",
+        ),
         (MODEL + "    q: 2\n", "churn: .*q: ", ""),
-        (MODEL.replace("{partition}", "{date}"), "placeholder {date}", "{partition}"),
-        (MODEL + "    columns: ['{partition}']\n", "{partition} stands in", "current, reference"),
+        (MODEL.replace("{partition}", "{date}"), "current .*placeholder {date}", "{partition}"),
+        (MODEL.replace("{partition}", "{ partition }"), "placeholder { partition }", "{partition}"),
+        (MODEL.replace("{partition}", "{partition:%Y}"), "placeholder {partition:%Y}", "{partit"),
+        (MODEL.replace("{partition}", "{{ ds }}"), "placeholder {{ ds }}", "write {partition}"),
+        (MODEL.replace("{partition}", "{partition"), "placeholder {", "write {partition}"),
+        (MODEL.replace("p.json", "'{day}'"), "reference has the placeholder {day}", "{partition}"),
+        (MODEL + "    columns: ['{partition}']\n", "columns has the placeholder", "current, ref"),
+        (MODEL + "    columns: ['{% if 1 %}']\n", "columns has the placeholder {%", "current, ref"),
+        (
+            MODEL + "    rules: {importance: {'{partition}': 2}}\n",
+            "rules has the placeholder {partition}",
+            "current, reference",
+        ),
         (MODEL + "    partition: x\n", "unknown field 'partition'", ""),
         (MODEL.replace("churn", "the churn"), "calls a model 'the churn'", "letters"),
         (MODEL.replace("churn", "7"), "calls a model 7", "letters"),
         ("version: 1\nmodels: {a: [1]}", "a is a list", "field: value"),
         (
             "version: 1\ndefaults: {current: a}\nmodels: {a: {}}",
-            "defaults has the unknown field 'current'",
+            "models.yaml: defaults has the unknown field 'current'",
             "",
         ),
-        ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor", ""),
+        (
+            "version: 1\ndefaults: {rules: {aganst: rolling}}\nmodels: {a: {}}",
+            "models.yaml: defaults: rules has the unknown field 'aganst'",
+            "did you mean against?",
+        ),
+        (
+            MODEL + "    monitor: watch/\n  fraud: {current: b, reference: p, monitor: watch}\n",
+            "fraud has the monitor watch, which is that of churn",
+            "leave `monitor` out",
+        ),
+        ("a: !!python/object/apply:os.system ['true']", r"line 1: tags \(!\) are not read", ""),
+        ("a: !!timestamp b", r"line 1: tags \(!\) are not read", ""),
+        ("a: 1\n? [b]\n: 2", "line 2: a key is a list or a mapping", "correct the YAML"),
+        (f"a: {'1' * 5000}", "4300 digits", "correct the YAML"),
+        ("[" * 100_000, "nested too deeply", "correct the YAML"),
         ("a: &x [1]\nb: *x", r"references \(\*\) are not read", ""),
         ("a: [", "line 1|line 2", "correct the YAML"),
         (b"\xff\xfe\x00", "models.yaml", ""),
@@ -130,9 +165,24 @@ def test_days_stay_text(tmp_path: Path) -> None:
     assert found.models["churn"]["monitor"] == "2024-05-01"
 
 
+def test_a_monitor_may_be_left_out_by_many(tmp_path: Path) -> None:
+    """An empty one is nobody's past, so that models may share it."""
+    text = MODEL.replace("models:", "defaults: {monitor: ''}\nmodels:")
+    found = read(tmp_path, text + "  fraud: {current: b, reference: p}\n")
+    assert {each["monitor"] for each in found.models.values()} == {""}
+
+
+def test_the_published_schema_is_current() -> None:
+    """`make schemas` writes what the code says."""
+    published = json.loads((SCHEMAS / "Watchlist-v1.json").read_text())
+    assert published == watchlist_schema()
+    jsonschema.Draft202012Validator.check_schema(published)
+
+
 def test_the_published_schema_takes_what_is_read_and_refuses_slips() -> None:
     """Editors complete and check the file by it."""
     checker = jsonschema.Draft202012Validator(watchlist_schema())
     assert checker.is_valid(yaml.safe_load(GOOD))
     for slip in ("    colums: [a]\n", "    q: 2\n", "    rules: {effekt: 1}\n"):
         assert not checker.is_valid(yaml.safe_load(MODEL + slip))
+    assert not checker.is_valid({"version": 1, "models": {"a": {"reference": "p"}}})
