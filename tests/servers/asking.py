@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import models
 import numpy as np
 import pyarrow as pa
+from pydantic import SecretStr
 
 from backbeat.inference.address import Endpoint, parse_address
+from backbeat.inference.credentials import Credentials
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo, ModelProtocol
 from backbeat.inference.protocols import protocol_named
@@ -27,10 +29,12 @@ class Model:
     Args:
         address: Its address.
         seconds: How long it may take to answer.
+        key: Its server's key; none where empty.
     """
 
     address: str
     seconds: float = 60
+    key: str = field(default="", repr=False)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -60,23 +64,29 @@ class Model:
     def predict(self, asked: pa.RecordBatch, parameters: Mapping[str, Any] | None = None) -> Answer:
         """Its answer to some rows; raises what its protocol makes of a bad one."""
         endpoint, protocol, info = self.endpoint, self.protocol, self.describe()
-        response = self.send(protocol.encode(endpoint, info, asked, parameters or {}))
+        request = protocol.encode(endpoint, info, asked, parameters or {})
+        response = self.send(request)
         failure = protocol.failure(endpoint, response)
         if failure is not None:
             raise failure
-        return protocol.decode(endpoint, info, asked, response)
+        return protocol.decode(endpoint, info, asked, replace(response, request=request))
 
     def send(self, request: Request) -> Response:
         """One request over a connection of its own."""
 
         async def sent() -> Response:
-            transport = open_transport(self.endpoint)
+            transport = open_transport(self.endpoint, credentials=self._credentials())
             try:
                 return await transport.send(request, seconds=self.seconds)
             finally:
                 await transport.aclose()
 
         return asyncio.run(sent())
+
+    def _credentials(self) -> Credentials | None:
+        if not self.key:
+            return None
+        return Credentials(origin=self.endpoint.origin, bearer=SecretStr(self.key))
 
 
 def rows(count: int) -> pa.RecordBatch:

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 HERE = Path(__file__).parent
+_NOBODY = ""
 sys.path.insert(0, str(HERE))
 
 from asking import Model  # noqa: E402 - it lies in this folder
@@ -24,20 +25,40 @@ def _modules() -> dict[str, ModuleType]:
     return {name: import_module(f"{name}_server") for name in names if name in (asked or names)}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of tests that are not of the one tabular model."""
+    config.addinivalue_line(
+        "markers", "address(*labels): at these addresses of the servers that have them"
+    )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every server that serves the one model, by each of its addresses."""
+    """Every server that serves the one model, by each of its addresses, or by those marked."""
     if "model" not in metafunc.fixturenames:
         return
+    marked = metafunc.definition.get_closest_marker("address")
+    found = [
+        pytest.param(name, label, id=f"{name}-{label}")
+        for name, module in _modules().items()
+        for label in getattr(module, "LABELS", ())
+        # a server of text has an address for each thing to be seen, not one model at all
+        if (label in marked.args if marked else getattr(module, "TABULAR", True))
+    ]
     metafunc.parametrize(
         ("served", "label"),
-        [
-            pytest.param(name, label, id=f"{name}-{label}")
-            for name, module in _modules().items()
-            for label in getattr(module, "LABELS", ())
-        ],
+        found or [pytest.param(_NOBODY, "")],
         indirect=["served"],
         scope="session",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test for which none of the asked servers is there is not of this run, and no skip."""
+    params = {item: getattr(getattr(item, "callspec", None), "params", {}) for item in items}
+    left_out = [item for item in items if params[item].get("served") == _NOBODY]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +80,4 @@ def served(
 @pytest.fixture
 def model(served: Served, label: str) -> Model:
     """The model behind one of a server's addresses."""
-    return Model(served.addresses[label])
+    return Model(served.addresses[label], key=served.key)

@@ -33,11 +33,13 @@ class Served:
         addresses: Its model's addresses: label to backbeat address.
         log: What it printed.
         process: Its first process, which leads a session of its own.
+        key: What it lets in as a bearer token; anybody where empty.
     """
 
     addresses: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    key: str = field(default="", repr=False)
 
     @property
     def pids(self) -> list[int]:

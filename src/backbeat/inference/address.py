@@ -8,6 +8,7 @@
     bentoml+http://host:3000/classify                   BentoML, an endpoint by its method's name
     mlflow+http://host:5000/invocations                 MLflow's scoring server
     ray-serve+http://host:8000/churn                    Ray Serve, a route
+    openai+https://host/v1/chat/completions?model=NAME  OpenAI's API, and /v1/embeddings?model=NAME
 
 It is the server's own URL with the protocol before it, so that what works in curl works here.
 """

@@ -146,7 +146,7 @@ class InferenceClient:
         """Ask the model about some rows.
 
         Args:
-            rows: At most `protocol.rows_a_request` of them, where that is not 0.
+            rows: At most `protocol.rows_a_request()` of them, where that is not 0.
             parameters: The model's own, such as a temperature.
             request_id: A name for the request, the same for each attempt; made up where empty.
             seconds: The deadline, instead of the policy's.
@@ -186,6 +186,9 @@ class InferenceClient:
         encoded = self.protocol.encode(self.endpoint, info, rows, parameters)
         attempts = 0
 
+        def read(got: Response) -> Answer:
+            return self._answer(info, rows, replace(got, request=encoded))
+
         async def attempt(left: float) -> Answer:
             nonlocal attempts
             attempts += 1
@@ -193,7 +196,7 @@ class InferenceClient:
             if self.endpoint.transport in _HTTP:
                 headers[_DEADLINE] = str(int(left * 1000))
             request = replace(encoded, headers=headers)
-            return await self._sent(request, lambda got: self._answer(info, rows, got), left)
+            return await self._sent(request, read, left)
 
         with call_span(self.endpoint.address, request_id=request_id):
             answer = await self._tried(attempt, seconds=deadline - (time.monotonic() - began))

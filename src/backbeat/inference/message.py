@@ -36,8 +36,10 @@ class Response:
         status: HTTP's status code, or gRPC's (0 is OK).
         headers: Names are in small letters. Over gRPC: its trailing metadata, and `grpc-message`.
         body: The whole answer.
+        request: What it answers, where that is known: what was asked for is not always in it.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Buffer = b""
+    request: Request | None = field(default=None, repr=False)

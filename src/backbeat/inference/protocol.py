@@ -89,8 +89,8 @@ class ModelProtocol(Protocol):
     transports: frozenset[str]
     """Of `http`, `https`, `grpc`, `grpcs`."""
 
-    rows_a_request: int
-    """Most rows that one request can hold; 0 where there is no limit."""
+    def rows_a_request(self, endpoint: Endpoint) -> int:
+        """Most rows that one request can hold; 0 where there is no limit."""
 
     def check(self, endpoint: Endpoint) -> None:
         """Raise InvalidStep where an address is not one of this protocol, and say what is."""
@@ -127,6 +127,7 @@ class ModelProtocol(Protocol):
 
         Raises:
             InvalidAnswer: It is cut, of another type or of another number of rows.
+            InvalidData: It says that the model does not take these rows.
         """
 
     def failure(self, endpoint: Endpoint, response: Response) -> BackbeatError | None:

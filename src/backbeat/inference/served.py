@@ -178,7 +178,7 @@ class _Course:
 
     async def request_rows(self) -> int:
         """How many rows a request gets."""
-        limit = self._client.protocol.rows_a_request
+        limit = self._client.protocol.rows_a_request(self._client.endpoint)
         size = self._asking.request_rows
         if size is None:
             size = (await self._client.describe()).preferred_rows or _REQUEST_ROWS

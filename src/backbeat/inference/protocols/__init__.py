@@ -22,6 +22,7 @@ _SHIPPED = {
     "kserve-v1": "backbeat.inference.protocols.kserve_v1:KServeV1",
     "mlflow": "backbeat.inference.protocols.mlflow:MLflow",
     "oip": "backbeat.inference.protocols.oip:OpenInference",
+    "openai": "backbeat.inference.protocols.openai:OpenAI",
     "ray-serve": "backbeat.inference.protocols.ray_serve:RayServe",
     "seldon-v1": "backbeat.inference.protocols.seldon_v1:SeldonV1",
     "torchserve": "backbeat.inference.protocols.torchserve:TorchServe",

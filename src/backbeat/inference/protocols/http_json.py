@@ -30,7 +30,6 @@ class HttpJson:
     """
 
     transports = frozenset({"http", "https"})
-    rows_a_request = 0
 
     path: ClassVar[re.Pattern[str]]
     """What the path of an address is; its groups are what it names."""
@@ -38,6 +37,10 @@ class HttpJson:
     """An address, to learn from."""
     options: ClassVar[frozenset[str]] = frozenset()
     """The options that an address may have."""
+
+    def rows_a_request(self, endpoint: Endpoint) -> int:
+        """0: there is no limit."""
+        return 0
 
     def check(self, endpoint: Endpoint) -> None:
         """Raise InvalidStep where an address is not one of this protocol, and say what is."""

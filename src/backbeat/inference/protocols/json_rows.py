@@ -77,9 +77,10 @@ def json_request(url: str, value: Any, rows: pa.RecordBatch) -> Request:
     try:
         # as it is: escaped, a letter of most of the world's scripts takes six bytes
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode()
     except (TypeError, ValueError) as error:
         raise _unsayable(rows, error) from error
-    return Request(method="POST", url=url, headers=_HEADERS, body=(text.encode(),))
+    return Request(method="POST", url=url, headers=_HEADERS, body=(body,))
 
 
 def _columns(rows: pa.RecordBatch) -> list[list[Any]]:
