@@ -25,8 +25,12 @@ def test_a_server_that_fails_half_is_not_sent_more_than_a_tenth_on_top(tmp_path:
     assert set(figures) == {
         "retry.sent_to_wanted",
         "retry.recovery",
+        "retry.client_sent_to_wanted",
+        "retry.client_recovery",
+        "retry.client_answered",
         "retry.naive_sent_to_wanted",
         "retry.naive_recovery",
     }
     assert 1.0 < figures["retry.sent_to_wanted"] <= 1.1 < figures["retry.naive_sent_to_wanted"]
+    assert 1.0 < figures["retry.client_sent_to_wanted"] <= 1.1
     assert list(tmp_path.iterdir()) == []
