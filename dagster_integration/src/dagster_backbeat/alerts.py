@@ -4,8 +4,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -13,14 +13,19 @@ import dagster as dg
 from backbeat.alerts import Alert, Told
 from backbeat.platform import Platform
 from backbeat.telemetry import redact
+from dagster_backbeat._compat import AssetCheckExecutionRecord
+from dagster_backbeat._compat import AssetCheckExecutionRecordStatus as Status
 from dagster_backbeat.outcome import StepRun
 
 __all__ = ["alert_sensor", "with_alert"]
 
 _KEY = "backbeat/alert"
-# of each check: a backfill that ends between two ticks tells its latest batches
-_LOOKED_AT = 100
+_PAGE = 25
 _TRIES = 5
+# an evaluation has the time of the machine that made it, and is stored a moment later
+_LATE_SECONDS = 600.0
+# a look that takes longer is given up by Dagster, and its cursor with it
+_LONGEST_SECONDS = 30.0
 
 
 def with_alert(result: dg.AssetCheckResult, run: StepRun) -> dg.AssetCheckResult:
@@ -58,7 +63,8 @@ def alert_sensor(
     """A sensor that hands each alert of a check to a function, from its first tick on.
 
     With a monitor the same cause is told once, see `backbeat.alerts.Told`. Where the function
-    raises, the next tick tries again, five times in all; then the alert is only logged.
+    raises, the next tick tries again, five times in all; then the alert is only logged. A tick that
+    is killed after it has told may tell again.
 
     Args:
         send: Tells people, such as `lambda alert: slack.get_client().chat_postMessage(...)`.
@@ -75,27 +81,65 @@ def alert_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        cursor = json.loads(context.cursor) if context.cursor else None
+        cursor = _Cursor.read(context.cursor)
         if cursor is None:
             # what was found before there was a sensor is no news
-            context.update_cursor(json.dumps({"after": time.time(), "failed": 0}))
+            context.update_cursor(_Cursor(since=time.time()).written())
             return dg.SkipReason("from now on")
-        told = 0
+        told, until = 0, time.monotonic() + _LONGEST_SECONDS
         platform = getattr(context.resources, resource_key).platform
-        for entry in _evaluations(context, cursor["after"]):
+        for place, entry in _evaluations(context, cursor):
             try:
                 told += _told(entry, send, platform)
             except Exception as error:  # noqa: BLE001 - whatever their function raises
-                cursor["failed"] += 1
+                cursor.failed += 1
                 context.log.warning("nobody could be told: %s", redact(str(error)))
-                if cursor["failed"] < _TRIES:
+                if cursor.failed < _TRIES:
                     break
-            cursor = {"after": entry.timestamp, "failed": 0}
-        context.update_cursor(json.dumps(cursor))
+            cursor.passed(place, entry.timestamp)
+            if time.monotonic() > until:
+                break
+        context.update_cursor(cursor.written())
         return dg.SkipReason(f"{told} alerts were told")
 
     found: dg.SensorDefinition = sensor
     return found
+
+
+@dataclass
+class _Cursor:
+    """How far the sensor has looked.
+
+    Args:
+        since: When it began, in seconds of the epoch.
+        after: The latest evaluation that it has dealt with.
+        seen: Those of the last minutes, each with its time.
+        failed: How often the next one could not be told.
+    """
+
+    since: float = 0.0
+    after: float = 0.0
+    seen: dict[str, float] = field(default_factory=dict)
+    failed: int = 0
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Cursor | None":
+        return cls(**json.loads(text)) if text else None
+
+    def written(self) -> str:
+        return json.dumps(asdict(self))
+
+    @property
+    def floor(self) -> float:
+        """Earlier evaluations are dealt with, or are none of its business."""
+        return max(self.since, self.after - _LATE_SECONDS)
+
+    def passed(self, place: str, at: float) -> None:
+        """Remember that an evaluation is dealt with."""
+        # a clock that is ahead must not hide what the others say
+        self.after, self.failed = max(self.after, min(at, time.time())), 0
+        self.seen[place] = at
+        self.seen = {key: then for key, then in self.seen.items() if then > self.floor}
 
 
 def _told(entry: dg.EventLogEntry, send: Callable[[Alert], Any], platform: Platform) -> bool:
@@ -116,20 +160,39 @@ def _told(entry: dg.EventLogEntry, send: Callable[[Alert], Any], platform: Platf
     return news
 
 
-def _evaluations(context: dg.SensorEvaluationContext, after: float) -> list[dg.EventLogEntry]:
-    """The evaluations since a moment, of all checks of the code location, in order."""
+def _evaluations(
+    context: dg.SensorEvaluationContext, cursor: _Cursor
+) -> list[tuple[str, dg.EventLogEntry]]:
+    """What was evaluated since the cursor, of all checks of the code location, in order."""
     repository = context.repository_def
     keys = repository.asset_graph.asset_check_keys if repository else ()
     found = [
-        record.event
+        (f"{record.id}:{record.event.timestamp}", record.event)
         for key in keys
-        for record in context.instance.event_log_storage.get_asset_check_execution_history(
-            key, limit=_LOOKED_AT
-        )
-        if record.event is not None and record.event.timestamp > after
+        for record in _latest(context.instance, key, after=cursor.floor)
+        if record.event is not None
     ]
-    evaluated = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     return sorted(
-        (entry for entry in found if entry.dagster_event_type is evaluated),
-        key=lambda entry: entry.timestamp,
+        (item for item in found if item[0] not in cursor.seen),
+        key=lambda item: item[1].timestamp,
     )
+
+
+def _latest(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, *, after: float
+) -> Iterator[AssetCheckExecutionRecord]:
+    """A check's evaluations after a moment; those that a queued run has only planned are none."""
+    last: int | None = None
+    while True:
+        page = instance.event_log_storage.get_asset_check_execution_history(
+            key,
+            limit=_PAGE,
+            cursor=last,
+            status={Status.SUCCEEDED, Status.FAILED},
+        )
+        new = [item for item in page if item.event and item.event.timestamp > after]
+        yield from new
+        # runs end in another order than they were planned in, though not by whole pages
+        if not new or len(page) < _PAGE:
+            return
+        last = page[-1].id

@@ -91,8 +91,8 @@ def model_lifecycle(
         current: What is held against the champion's profile.
         drift_columns: Columns that are watched; all of the profile's where None.
         effect_floor: Smallest effect that counts as drift, between 0 and 1.
-        monitor: Store prefix of a monitor, which keeps the history of `current`; the partition is
-            the batch's name. Empty judges without a history.
+        monitor: Store prefix of a monitor, which keeps the history of `current` and the suite's
+            results; the partition is the batch's name. Empty judges without a history.
         rules: Every threshold (`backbeat.drift.Rules`), instead of `effect_floor`.
         retrain: When drift starts a retraining (`backbeat.drift.RetrainPolicy`); every time where
             None. It needs a monitor.
@@ -156,6 +156,8 @@ def model_lifecycle(
         suite=suite,
         context_root=context_root,
         suite_name=suite_name,
+        monitor=monitor,
+        partition="{{ partition_key }}" if monitor else "",
         partitions_def=partitions_def,
     )
     drift = drift_check(

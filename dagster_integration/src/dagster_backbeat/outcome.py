@@ -125,7 +125,8 @@ class StepRun:
         self.kind = step.kind
         self.monitor = str(getattr(step, "monitor", ""))
         self.batch = str(getattr(step, "partition", "") or self.identity.partition or "")
-        report = outcome.value.get("report") if isinstance(outcome, Done) else None
+        value = outcome.value if isinstance(outcome, Done) else {}
+        report = (outcome.evidence if isinstance(outcome, Blocked) else value).get("report")
         self.alert = alert_of(
             step.kind,
             outcome,

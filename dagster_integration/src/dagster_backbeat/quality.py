@@ -5,11 +5,13 @@
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 from typing import Any, Literal
 
 import dagster as dg
 
 from backbeat.kinds import step_from_fields
+from backbeat.platform import Platform
 from backbeat.step import Blocked, Done, Outcome
 from backbeat.steps import QualityCheck
 from dagster_backbeat.alerts import with_alert
@@ -21,6 +23,14 @@ __all__ = ["quality_checks"]
 
 _PREFIX = re.compile(r"^expect_(column_(values_to_|pair_values_|)|table_|)")
 _PROBE = "probe"
+_FACTS = (
+    "type",
+    "severity",
+    "unexpected_count",
+    "unexpected_percent",
+    "observed",
+    "detail",
+)
 
 
 def quality_checks(
@@ -40,18 +50,20 @@ def quality_checks(
 ) -> dg.AssetChecksDefinition:
     """Checks of an asset's data against a Great Expectations suite, one for each expectation.
 
-    The suite is run once. Where an expectation fails, nothing downstream of the asset starts in the
-    same run, and the run fails. The checks are named by the expectation and its column, such as
-    `quality__not_be_null__dep_delay`. A suite of a GX project is not read while the definitions
-    load: it has the one check `quality`.
+    The suite is run once, and a person who selects some of the checks sees only theirs. A check's
+    severity is its expectation's: `critical` is an ERROR, on which nothing downstream of the asset
+    starts in the same run and the run fails; `warning` and `info` are a WARN, and the run goes on.
+    The checks are named by the expectation and its column, such as
+    `quality__not_be_null__dep_delay`, the second of a name `…__n2`. A suite of a GX project, or of
+    another asset, is not known while the definitions load: it has the one check `quality`.
 
     Args:
         on: The asset whose data is checked; it may be one that Dagster does not make.
         data: See `QualityCheck`, as the fields below.
-        suite: The suite as data.
+        suite: The suite as data: a list of expectations, or a suite's JSON.
         context_root: An existing GX project folder instead.
         suite_name: The suite's name in that project.
-        on_failure: `block` the run, or only `report`.
+        on_failure: `block` the run on critical failures, or only `report` them.
         report: Store prefix for the HTML report; empty writes none.
         monitor: Store prefix of a monitor: the result is kept beside the batch's profile.
         partition: The batch's name, such as `{{ partition_key }}`; a monitor needs it.
@@ -95,21 +107,21 @@ def quality_checks(
         with dagster_errors(run):
             outcome = run.perform(QualityCheck, fields)
         seconds = time.perf_counter() - since
+        found = (
+            _each(outcome, list(expected), run.platform)
+            if expected
+            else {name: _whole(outcome, run, seconds)}
+        )
         wanted = {check.name for check in context.selected_asset_check_keys}
-        found = _each(outcome, list(expected)) if expected else {name: _whole(outcome)}
         told = False
-        for check, (passed, said, facts) in found.items():
+        for check, (passed, severity, said, metadata) in found.items():
             if check not in wanted:
                 continue
-            metadata = facts if expected else _metadata(outcome, run, seconds)
             result = dg.AssetCheckResult(
                 check_name=check,
                 asset_key=key,
                 passed=passed,
-                # what blocks is what the step has blocked on
-                severity=dg.AssetCheckSeverity.WARN
-                if isinstance(outcome, Done) and not passed
-                else dg.AssetCheckSeverity.ERROR,
+                severity=severity,
                 description=said,
                 metadata=metadata,
             )
@@ -120,12 +132,12 @@ def quality_checks(
     return compute
 
 
-_Result = tuple[bool, str, dict[str, Any]]
+_Result = tuple[bool, dg.AssetCheckSeverity, str, dict[str, Any]]
 
 
 def _expectations(suite: Any, name: str) -> dict[str, str]:
     """The checks of a suite that is given as data: their names, with the expectations in words."""
-    if not isinstance(suite, (Mapping, list, tuple)):
+    if not isinstance(suite, (Mapping, list, tuple)) or referenced_assets({"suite": suite}):
         return {}
     step = step_from_fields(QualityCheck, {"data": _PROBE, "suite": suite})
     assert isinstance(step, QualityCheck)  # noqa: S101 - its own class was asked for
@@ -134,33 +146,51 @@ def _expectations(suite: Any, name: str) -> dict[str, str]:
     for item in step.suite.expectations:
         words = [name, _PREFIX.sub("", item.type), item.column or ""]
         base = re.sub(r"[^A-Za-z0-9_]", "_", "__".join(word for word in words if word))
-        same = sum(other == base or other.startswith(f"{base}__n") for other in found)
-        found[f"{base}__n{same + 1}" if same else base] = item.sentence
+        numbered = (f"{base}__n{number}" for number in count(2))
+        found[next(one for one in chain([base], numbered) if one not in found)] = item.sentence
     return found
 
 
-def _each(outcome: Outcome, names: Sequence[str]) -> dict[str, _Result]:
+def _each(outcome: Outcome, names: Sequence[str], platform: Platform) -> dict[str, _Result]:
     """Each expectation's result, in the suite's order."""
-    evidence = outcome.evidence if isinstance(outcome, (Done, Blocked)) else {}
-    failures = iter(evidence["failures"])
-    found: dict[str, _Result] = {}
-    for check, item in zip(names, evidence["assertions"], strict=True):
-        if item["success"]:
-            found[check] = (True, "It holds.", {})
-            continue
-        failure = next(failures)
-        facts = ("unexpected_count", "unexpected_percent", "observed", "severity")
-        metadata = {fact: failure[fact] for fact in facts if failure.get(fact) is not None}
-        found[check] = (False, failure["detail"], metadata)
-    return found
+    evidence, value = _told(outcome)
+    report = value.get("report")
+    link = {"report": dg.MetadataValue.path(platform.store.address(report))} if report else {}
+    return {
+        check: (
+            item["success"],
+            _severity([item]),
+            item["detail"],
+            link | {fact: _shown(item[fact]) for fact in _FACTS if item[fact] is not None},
+        )
+        for check, item in zip(names, evidence["results"], strict=True)
+    }
 
 
-def _whole(outcome: Outcome) -> _Result:
-    if isinstance(outcome, Blocked):
-        return False, outcome.reason, {}
-    evidence = outcome.evidence if isinstance(outcome, Done) else {}
-    success = isinstance(outcome, Done) and bool(outcome.value["success"])
-    return success, str(evidence.get("summary", "")), {}
+def _whole(outcome: Outcome, run: StepRun, seconds: float) -> _Result:
+    evidence, value = _told(outcome)
+    return (
+        bool(value["success"]),
+        _severity(evidence["failures"]),
+        str(evidence["summary"]),
+        _metadata(outcome, run, seconds),
+    )
+
+
+def _told(outcome: Outcome) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Evidence and value; a Blocked has its value in its evidence."""
+    assert isinstance(outcome, (Done, Blocked))  # noqa: S101 - a check waits for nobody
+    return outcome.evidence, outcome.value if isinstance(outcome, Done) else outcome.evidence
+
+
+def _severity(results: Sequence[Mapping[str, Any]]) -> dg.AssetCheckSeverity:
+    """Dagster's word for the gravest severity: a blocking check stops on ERROR alone."""
+    critical = any(item["severity"] == "critical" for item in results)
+    return dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN
+
+
+def _shown(value: Any) -> Any:
+    return dg.MetadataValue.json(value) if isinstance(value, (list, Mapping)) else value
 
 
 def _metadata(outcome: Outcome, run: StepRun, seconds: float) -> dict[str, Any]:

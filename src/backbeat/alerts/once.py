@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from backbeat.alerts.alert import Alert
@@ -13,17 +14,59 @@ from backbeat.drift.marks import day_of
 from backbeat.errors import NotFound
 from backbeat.ports import Store
 
-__all__ = ["Told"]
+__all__ = ["Noted", "Told", "is_due"]
 
 _REPEAT_DAYS = 7
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What is known of a cause that people were told of.
+
+    Args:
+        told: The batch with which they were told the last time.
+        seen: The latest batch in which it was found.
+        owed: Whether they had to be told again since, and could not be.
+    """
+
+    told: str
+    seen: str
+    owed: bool = False
+
+
+def is_due(
+    partition: str,
+    noted: Noted | None,
+    newest: str | None,
+    *,
+    repeat_after_days: int = _REPEAT_DAYS,
+) -> bool:
+    """Whether people are to be told of a cause that was found in a batch.
+
+    Args:
+        partition: The batch; batches are compared as text, as a monitor compares them.
+        noted: What is known of the cause; None where nobody has been told of it.
+        newest: The latest batch that was checked, None where none was.
+        repeat_after_days: Days after which they hear again of what goes on; only batches that are
+            named by their days have such an age.
+    """
+    if noted is None:
+        return True
+    if partition <= noted.seen:
+        return False  # a retry, a clear, or a backfill of the past
+    # another batch was checked since, and this was not found in it
+    gone = newest is not None and noted.seen < newest < partition
+    before, now = day_of(noted.told), day_of(partition)
+    old = before is not None and now is not None and (now - before).days >= repeat_after_days
+    return noted.owed or gone or old
+
+
 class Told:
     """What was told about one monitor: `<monitor>/alerts/<step>/<cause>.json`, a file a cause.
 
-    A cause is told again in a week, or after a batch in which it was not there. It is noted after
-    it was told: where a worker dies between the two, or two tell at once, people hear it twice.
+    The same cause against another reference is another one. It is noted after it was told: where
+    a worker dies between the two, or two tell at once, people hear it twice.
 
     Args:
         store: Where the monitor is.
@@ -36,20 +79,8 @@ class Told:
         self._folder = f"{clean_key(monitor)}/alerts/{kind.partition('/')[0]}"
 
     def is_news(self, alert: Alert) -> bool:
-        """Whether people have not been told this yet."""
-        last = self._last(self._key(alert.cause))
-        if last is None:
-            return True
-        told, seen = last["told"], last["seen"]
-        if alert.partition <= seen:
-            return False
-        before, now = day_of(told), day_of(alert.partition)
-        if before is None or now is None:
-            return False
-        newest = self._newest()
-        # another batch was checked since, and this was not found in it
-        gone = newest is not None and newest > seen and newest < alert.partition
-        return gone or (now - before).days >= _REPEAT_DAYS
+        """Whether people are to be told this now; see `is_due`."""
+        return is_due(alert.partition, self._noted(alert), self._newest())
 
     def note(self, partition: str, alert: Alert | None, *, told: bool) -> None:
         """Remember what was found in a batch, and whether people were told.
@@ -60,33 +91,63 @@ class Told:
             told: Whether it was told.
         """
         newest = self._newest()
+        noted = self._noted(alert) if alert else None
+        if alert is not None and (told or noted is not None):
+            self._write(
+                self._key(alert),
+                _after(partition, noted, told=told, due=is_due(partition, noted, newest)),
+            )
+        # nobody knows of what was neither told now nor before: the next batch tells
         if newest is None or newest < partition:
             self._store.write(f"{self._folder}/newest.json", canonical_bytes({"seen": partition}))
-        if alert is None:
-            return
-        key = self._key(alert.cause)
-        last = self._last(key)
-        if not told and last is None:
-            return  # nobody knows of it: the next batch tells
-        said = partition if told or last is None else last["told"]
-        entry = {"cause": alert.cause, "told": said, "seen": max(partition, said)}
-        self._store.write(key, canonical_bytes(entry))
 
     def _newest(self) -> str | None:
-        found = self._last(f"{self._folder}/newest.json")
-        return None if found is None else str(found["seen"])
+        found = self._read(f"{self._folder}/newest.json")
+        return found["seen"] if found else None
 
-    def _key(self, cause: str) -> str:
-        return f"{self._folder}/{cause.removeprefix('sha256:')[:16]}.json"
+    def _noted(self, alert: Alert) -> Noted | None:
+        key = self._key(alert)
+        found = self._read(key)
+        if found is None:
+            return None
+        if not isinstance(found.get("told"), str):
+            _damaged(key)
+            return None
+        return Noted(told=found["told"], seen=found["seen"], owed=found.get("owed") is True)
 
-    def _last(self, key: str) -> dict[str, Any] | None:
+    def _write(self, key: str, noted: Noted) -> None:
+        said = {"told": noted.told, "seen": noted.seen}
+        self._store.write(key, canonical_bytes(said | ({"owed": True} if noted.owed else {})))
+
+    def _key(self, alert: Alert) -> str:
+        against = f"-{_short(alert.reference, 8)}" if alert.reference else ""
+        return f"{self._folder}/{_short(alert.cause, 16)}{against}.json"
+
+    def _read(self, key: str) -> dict[str, Any] | None:
         try:
             found = json.loads(self._store.read(key))
-            if isinstance(found.get("seen"), str):
+            if isinstance(found["seen"], str):
                 return dict(found)
         except NotFound:
             return None
-        except (AttributeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             pass
-        _log.warning("%s is damaged: people may be told again", key)
+        _damaged(key)
         return None
+
+
+def _after(partition: str, noted: Noted | None, *, told: bool, due: bool) -> Noted:
+    """What is known of a cause after a batch in which it was found."""
+    if told or noted is None:
+        return Noted(told=partition, seen=max(partition, noted.seen if noted else ""))
+    if due:  # they could not be told: as if it had not been found, but for what is owed
+        return Noted(told=noted.told, seen=noted.seen, owed=True)
+    return Noted(told=noted.told, seen=max(partition, noted.seen), owed=noted.owed)
+
+
+def _short(of: str, letters: int) -> str:
+    return of.removeprefix("sha256:")[:letters]
+
+
+def _damaged(key: str) -> None:
+    _log.warning("%s is damaged: people may be told again", key)

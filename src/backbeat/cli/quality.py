@@ -91,7 +91,12 @@ def history(
         str, typer.Argument(metavar="MONITOR", help="The monitor's prefix, or its folder.")
     ],
     *,
-    column: Annotated[str | None, typer.Option(help="Only expectations of this column.")] = None,
+    expectation: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Only expectations of this type.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only expectations of this column.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how often each expectation failed, and the percent that broke it batch by batch."""
@@ -107,12 +112,13 @@ def history(
             hint="give `--monitor` and `--partition` to `backbeat quality check`",
         )
     lines = expectation_lines(kept)
+    if expectation is not None:
+        _known(expectation, {line.type for line in lines}, f"{monitor} was never held against")
+        lines = [line for line in lines if line.type == expectation]
     if column is not None:
         names = {line.column for line in lines if line.column}
+        _known(column, names, f"{monitor} expects nothing of a column")
         lines = [line for line in lines if line.column == column]
-        if not lines:
-            hint = near(column, names) or f"there are {', '.join(sorted(names))}"
-            raise NotFound(f"{monitor} expects nothing of a column {column!r}", hint=hint)
     if as_json:
         print_json([asdict(line) for line in lines])
         return
@@ -127,6 +133,12 @@ def history(
         for line in lines
     ]
     print_table(["expectation", "failed", "latest", "unexpected"], rows, empty="")
+
+
+def _known(name: str, names: set[str], refusal: str) -> None:
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise NotFound(f"{refusal} {name!r}", hint=near(name, names) or f"there are {known}")
 
 
 def _suite(name: str) -> Any:
@@ -150,7 +162,7 @@ def _suite(name: str) -> Any:
 
 
 def _bar(percents: tuple[float | None, ...]) -> str:
-    """A character a batch: a dot for a batch without values, blank where all were as expected."""
+    """A character a batch: a dot for a batch without a number, `_` where none was unexpected."""
     return "".join(
         "·"
         if percent is None

@@ -32,6 +32,8 @@ _FACET_VERSIONS = {
 }
 
 _NO_TABLE = frozenset({"json", "model"})
+# of an assertion, where it is known
+_SAID = ("column", "severity", "description")
 
 State = Literal["START", "COMPLETE", "FAIL"]
 
@@ -68,7 +70,8 @@ def lineage_event(
         at: When; now where it is not given.
         inputs: What was read.
         outputs: What was written.
-        assertions: Data quality results on the inputs: assertion, success, column.
+        assertions: Data quality results on the inputs: assertion and success, and where they are
+            known column, severity and description.
         error: The failure's message, already redacted.
         job: Job name; `<workflow>.<task>` where it is not given.
     """
@@ -135,7 +138,7 @@ def _dataset(ref: DataRef) -> dict[str, Any]:
 
 def _assertion(item: Mapping[str, Any]) -> dict[str, Any]:
     found = {"assertion": item["assertion"], "success": item["success"]}
-    return found if item.get("column") is None else {**found, "column": item["column"]}
+    return found | {name: item[name] for name in _SAID if item.get(name) is not None}
 
 
 def _input(ref: DataRef, checks: list[dict[str, Any]]) -> dict[str, Any]:

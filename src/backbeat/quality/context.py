@@ -16,8 +16,6 @@ __all__ = ["read_suite"]
 
 _PROJECT_FILE = "great_expectations.yml"
 _WHERE = f"Name the folder that holds `{_PROJECT_FILE}`, usually called `gx`."
-# what older suites carry in their arguments, and what the check itself decides
-_RUN_TIME_ARGUMENTS = frozenset({"result_format", "catch_exceptions", "batch_id"})
 
 
 def read_suite(context_root: Path, suite_name: str) -> Suite:
@@ -114,13 +112,9 @@ def _as_data(found: Mapping[str, Any], suite_name: str) -> Suite:
     expectations = [
         {
             "type": item.get("type"),
-            "kwargs": {
-                name: value
-                for name, value in (item.get("kwargs") or {}).items()
-                if name not in _RUN_TIME_ARGUMENTS
-            },
-            "severity": item.get("severity") or "critical",
-            "description": item.get("description") or "",
+            "kwargs": item.get("kwargs") or {},
+            "severity": item.get("severity"),
+            "description": item.get("description"),
         }
         for item in found.get("expectations") or ()
     ]

@@ -20,6 +20,7 @@ from backbeat.quality.result import QualityResult
 __all__ = ["ExpectationLine", "KeptResult", "QualityHistory", "expectation_lines"]
 
 _log = logging.getLogger(__name__)
+_RESULT = ".json"
 
 
 class _Expectation(BaseModel):
@@ -80,7 +81,7 @@ class QualityHistory:
         Raises:
             InvalidStep: The partition is no name for a file.
         """
-        key = f"{self.folder}/{partition_name(partition)}.json"
+        key = self._key(partition)
         content = {
             "format": "backbeat.quality",
             "version": 1,
@@ -94,7 +95,9 @@ class QualityHistory:
     def partitions(self) -> list[str]:
         """The batches that have a result, in the order of their names."""
         names = (key.rsplit("/", 1)[1] for key in self._store.keys(f"{self.folder}/"))
-        return sorted(unquote(name.removesuffix(".json")) for name in names)
+        return sorted(
+            unquote(name.removesuffix(_RESULT)) for name in names if name.endswith(_RESULT)
+        )
 
     def results(
         self, *, progress: Callable[[int, int | None], None] = lambda *_: None
@@ -107,13 +110,16 @@ class QualityHistory:
         found = []
         names = self.partitions()
         for done, name in enumerate(names, start=1):
-            key = f"{self.folder}/{partition_name(name)}.json"
+            key = self._key(name)
             try:
                 found.append(KeptResult.model_validate(json.loads(self._store.read(key))))
             except (NotFound, ValueError, ValidationError):
                 _log.warning("the history goes on without %s, which is damaged", key)
             progress(done, len(names))
         return found
+
+    def _key(self, partition: str) -> str:
+        return f"{self.folder}/{partition_name(partition)}{_RESULT}"
 
 
 @dataclass(frozen=True, kw_only=True)

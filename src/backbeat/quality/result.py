@@ -65,6 +65,11 @@ class QualityResult(BaseModel):
         return tuple(result for result in self.results if not result.success)
 
     @property
+    def critical(self) -> bool:
+        """Whether an expectation does not hold whose severity is critical: what a gate stops on."""
+        return any(result.severity == "critical" for result in self.failures)
+
+    @property
     def summary(self) -> str:
         """The result as one sentence for people."""
         failed, total = len(self.failures), len(self.results)
@@ -84,13 +89,16 @@ class QualityResult(BaseModel):
         """The results in the shape of OpenLineage's `dataQualityAssertions` facet.
 
         Returns:
-            One `{"assertion", "success", "column"}` an expectation; without `column` where it is
-            about the table or several columns, as that facet's schema has it.
+            One `{"assertion", "success", "severity", "description", "column"}` an expectation;
+            without `column` where it is about the table or several columns, as that facet's schema
+            has it. The facet's severities are `error` and `warn`.
         """
         return [
             {
                 "assertion": result.type,
                 "success": result.success,
+                "severity": "error" if result.severity == "critical" else "warn",
+                "description": result.description,
                 **({"column": result.column} if result.column is not None else {}),
             }
             for result in self.results

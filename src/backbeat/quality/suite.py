@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from backbeat.canonical import canonical_bytes
 from backbeat.errors import InvalidStep
@@ -17,9 +18,17 @@ Severity = Literal["critical", "warning", "info"]
 # Great Expectations returns results in its own order; this key in `meta` tells which is which
 INDEX_KEY = "backbeat_index"
 
+# what Great Expectations notes in its own files, and which says nothing about data
+_NOTES = frozenset({"id", "meta", "notes", "rendered_content"})
+# what older suites carry in their arguments, and what the check itself decides
+_RUN_TIME_ARGUMENTS = frozenset({"result_format", "catch_exceptions", "batch_id"})
+_UNNAMED = "unnamed"
+
 
 class Expectation(BaseModel):
     """One expectation, in the words of a Great Expectations suite file.
+
+    The ids and notes of such a file are left out: they say nothing about data.
 
     Args:
         type: Name in Great Expectations' registry, such as `expect_column_values_to_not_be_null`.
@@ -34,6 +43,23 @@ class Expectation(BaseModel):
     kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     severity: Severity = "critical"
     description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_saved(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        fields = {
+            name: value
+            for name, value in given.items()
+            if name not in _NOTES and not (name in {"severity", "description"} and value is None)
+        }
+        if isinstance(fields.get("kwargs"), Mapping):
+            arguments = fields["kwargs"].items()
+            fields["kwargs"] = {
+                name: value for name, value in arguments if name not in _RUN_TIME_ARGUMENTS
+            }
+        return fields
 
     @field_validator("kwargs")
     @classmethod
@@ -62,6 +88,8 @@ class Suite(BaseModel):
 
     `Suite.model_validate` reads the JSON form: `{"name": "flights", "expectations": [{"type":
     "expect_column_values_to_be_between", "kwargs": {"column": "distance", "min_value": 0}}]}`.
+    It also reads a suite's file as Great Expectations saves it, and a bare list of expectations,
+    whose suite is called `unnamed`.
 
     Args:
         name: What results and lineage call it.
@@ -72,6 +100,15 @@ class Suite(BaseModel):
 
     name: str = Field(min_length=1)
     expectations: tuple[Expectation, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_saved(cls, given: Any) -> Any:
+        if isinstance(given, (list, tuple)):
+            return {"name": _UNNAMED, "expectations": given}
+        if isinstance(given, Mapping):
+            return {name: value for name, value in given.items() if name not in _NOTES}
+        return given
 
 
 def gx_expectations(suite: Suite) -> list[Any]:

@@ -18,12 +18,15 @@ __all__ = ["QualityCheck"]
 class QualityCheck(Step):
     """Check a table against a Great Expectations suite, and stop the night where it fails.
 
+    Only an expectation whose severity is `critical`, as it is where a suite says nothing, blocks.
+    One that is a `warning` or an `info` is reported, and the night goes on.
+
     Args:
         data: The table; it is read into memory as one pandas batch.
         suite: The suite as data: `{"name": …, "expectations": [{"type": …, "kwargs": {…}}]}`.
         context_root: An existing GX project folder instead; it is only read.
         suite_name: The suite's name in that project.
-        on_failure: `block` the workflow, or only `report`.
+        on_failure: `block` the workflow on critical failures, or only `report` them.
         report: Store prefix for the HTML report; empty writes none.
         monitor: Store prefix of a monitor: the result is kept beside the batch's profile. Empty
             keeps none.
@@ -58,7 +61,7 @@ class QualityCheck(Step):
         return {"data": pin(ctx, self.data)}
 
     def perform(self, ctx: StepContext) -> Outcome:
-        """Run the suite; Blocked where an expectation fails and `on_failure` is `block`."""
+        """Run the suite; Blocked where a critical one fails and `on_failure` is `block`."""
         from backbeat.quality import check_table, check_with_context, report_html
         from backbeat.quality.history import QualityHistory
 
@@ -90,9 +93,10 @@ class QualityCheck(Step):
             "suite": result.suite,
             "summary": result.summary,
             "assertions": result.assertions(),
+            "results": [item.model_dump(mode="json") for item in result.results],
             "failures": [item.model_dump(mode="json") for item in result.failures],
         }
-        if not result.success and self.on_failure == "block":
+        if result.critical and self.on_failure == "block":
             return Blocked(reason=result.summary, evidence={**evidence, **value})
         return Done(
             value=value,

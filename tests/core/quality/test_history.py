@@ -70,6 +70,24 @@ def test_a_damaged_result_is_left_out_and_a_later_field_is_not_in_the_way(
     assert "2024-05-01.json, which is damaged" in caplog.text
 
 
+def test_what_is_no_result_is_no_batch(history: QualityHistory, tmp_path: Path) -> None:
+    """A note that somebody has put there is not in the way."""
+    (tmp_path / MONITOR / "quality" / "README.md").write_text("ask Ana")
+    assert history.partitions() == ["2024-05-01", "2024-05-02", "2024-05-03"]
+
+
+def test_an_expectation_that_comes_later_has_its_own_batches(history: QualityHistory) -> None:
+    """Where it was not checked it has no number; the one that failed most often comes first."""
+    old = result(0.0)
+    new = old.results[0].model_copy(update={"column": "hour", "success": False})
+    for day in ("2024-05-04", "2024-05-05"):
+        history.keep(day, old.model_copy(update={"results": (*old.results, new)}))
+    first, second = expectation_lines(history.results())
+    assert (first.column, first.failures, first.batches) == ("hour", 2, 2)
+    assert first.unexpected == (None, None, None, 0.0, 0.0)
+    assert (second.column, second.failures, second.batches) == ("depot", 1, 5)
+
+
 @pytest.mark.parametrize("name", ["", "x" * 201])
 def test_a_name_that_is_none_is_refused(history: QualityHistory, name: str) -> None:
     """Before anything is written."""

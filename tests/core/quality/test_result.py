@@ -37,22 +37,37 @@ def test_the_summary_counts_and_names_failures() -> None:
     assert many.summary.endswith("(c) and 1 more.")
 
 
+@pytest.mark.parametrize(
+    ("severities", "critical"),
+    [(["critical", "info"], True), (["warning", "info"], False), ([], False)],
+)
+def test_a_gate_stops_on_critical_failures_alone(severities: list[str], *, critical: bool) -> None:
+    """One that is critical and holds stops nothing."""
+    held = expectation_result(success=True)
+    failed = [expectation_result(severity=severity) for severity in severities]
+    result = QualityResult(success=not failed, suite="s", rows=4, results=(held, *failed))
+    assert result.critical is critical
+
+
 def test_assertions_have_open_lineages_shape() -> None:
     """An assertion has a column only where the expectation is about one."""
     result = QualityResult(
         success=False,
         suite="s",
         rows=4,
-        results=(expectation_result(), expectation_result(column=None, success=True)),
+        results=(
+            expectation_result(),
+            expectation_result(column=None, success=True, severity="warning"),
+        ),
     )
+    known = {
+        "assertion": "expect_column_values_to_not_be_null",
+        "description": "Column values must not be null (column delay).",
+    }
 
     assert result.assertions() == [
-        {
-            "assertion": "expect_column_values_to_not_be_null",
-            "success": False,
-            "column": "delay",
-        },
-        {"assertion": "expect_column_values_to_not_be_null", "success": True},
+        {**known, "success": False, "severity": "error", "column": "delay"},
+        {**known, "success": True, "severity": "warn"},
     ]
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from backbeat.errors import InvalidStep
 from backbeat.quality import Expectation, Suite
+from backbeat.quality.session import ephemeral_context
 from backbeat.quality.suite import INDEX_KEY, gx_expectations
 
 
@@ -32,6 +33,38 @@ def test_what_is_no_suite_is_refused_without_the_library(broken: dict[str, Any])
     """An empty suite, a foreign field or a value that is not JSON does not validate."""
     with pytest.raises(ValidationError):
         Suite.model_validate(broken)
+
+
+def test_a_bare_list_is_a_suite_without_a_name() -> None:
+    """As a DAG file would write it."""
+    expected = {"type": "expect_column_to_exist", "kwargs": {"column": "delay"}}
+
+    assert Suite.model_validate([expected]) == Suite.model_validate(
+        {"name": "unnamed", "expectations": [expected]}
+    )
+
+
+def test_a_file_of_great_expectations_own_is_a_suite() -> None:
+    """Its ids, notes and run-time arguments say nothing about data, and change no digest."""
+    gx = pytest.importorskip("great_expectations")
+    fields = {"severity": "warning"} if "severity" in _base(gx) else {}
+    with ephemeral_context() as context:
+        exist = gx.expectations.ExpectColumnToExist(column="delay", notes="ask Ana", **fields)
+        saved = context.suites.add(gx.ExpectationSuite(name="flights", expectations=[exist]))
+        content = saved.to_json_dict()
+    assert {"id", "meta"} <= set(content)
+    content["expectations"][0]["kwargs"]["result_format"] = "BASIC"
+
+    assert Suite.model_validate(content) == Suite(
+        name="flights",
+        expectations=(
+            Expectation(type="expect_column_to_exist", kwargs={"column": "delay"}, **fields),
+        ),
+    )
+
+
+def _base(gx: Any) -> set[str]:
+    return set(gx.expectations.Expectation.__fields__)
 
 
 def test_every_expectation_becomes_the_librarys_own(suite_of: Callable[..., Suite]) -> None:

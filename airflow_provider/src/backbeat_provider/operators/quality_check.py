@@ -14,12 +14,14 @@ __all__ = ["QualityCheckOperator"]
 class QualityCheckOperator(StepOperator):
     """Check a table against a Great Expectations suite; the task fails where the data does.
 
+    Only an expectation whose severity is `critical`, as it is where a suite says nothing, fails it.
+
     Args:
         data: The table: a URI, or the fields of a `Dataset`.
         suite: The suite as data: a list of expectations, or a suite's JSON.
         context_root: An existing Great Expectations project folder instead.
         suite_name: The suite's name in that project.
-        on_failure: `block` the workflow, or only `report`.
+        on_failure: `block` the workflow on critical failures, or only `report` them.
         report: Store prefix for the HTML report; empty writes none.
         monitor: Store prefix of a monitor: the result is kept beside the batch's profile.
         partition: The batch's name, such as `{{ ds }}`; a monitor needs it.
