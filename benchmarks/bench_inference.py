@@ -7,7 +7,7 @@ one run, the arms of each figure in turn:
 
 small    requests of one row in JSON, 32 at a time, to a server that answers the same to all: the
          client, a bare aiohttp loop that sends the same bytes, and tritonclient.http.aio
-large    1 MiB of float64 as bytes, 8 at a time, to the same server: the client, and bare aiohttp
+large    1 MiB of float64 as bytes, 8 at a time, answered with bytes: the client, and bare aiohttp
 grpc     requests of one row to a real Triton, 32 at a time: the client, and the raw stub
 batch    a table scored by a real Triton in requests of 4096 rows: `score_served`, with its keys,
          checkpoints and manifest, and a loop that reads, asks with aiohttp and writes one file
@@ -79,7 +79,9 @@ async def bare_arm(address: str, count: int, width: int, size: int) -> float:
 
         async def call() -> None:
             async with session.post(request.url, data=body, headers=request.headers) as answer:
-                json.loads(await answer.read())
+                found = await answer.read()
+                if size == 1:
+                    json.loads(found)
 
         return await at_a_time(count, width, call)
 
@@ -130,11 +132,18 @@ ROWS = int(sys.argv[1])
 ANSWER = json.dumps({"model_name": "churn", "model_version": "1", "outputs": [
     {"name": "score", "datatype": "FP64", "shape": [ROWS, 1], "data": [0.5] * ROWS}
 ]}).encode()
+HEAD = json.dumps({"model_name": "churn", "model_version": "1", "outputs": [
+    {"name": "score", "datatype": "FP64", "shape": [ROWS, 1],
+     "parameters": {"binary_data_size": 8 * ROWS}}
+]}).encode()
+SAME, LENGTH = HEAD + bytes(8 * ROWS), "inference-header-content-length"
 META = {"name": "churn", "versions": ["1"], "platform": "python", "inputs": [
     {"name": "rows", "datatype": "FP64", "shape": [-1, 4]}], "outputs": [
     {"name": "score", "datatype": "FP64", "shape": [-1, 1]}]}
 async def infer(request):
     await request.read()
+    if LENGTH in request.headers:
+        return web.Response(body=SAME, headers={LENGTH: str(len(HEAD))})
     return web.Response(body=ANSWER, content_type="application/json")
 async def meta(request):
     return web.json_response(META)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -13,6 +13,7 @@ from backbeat.errors import Conflict, InvalidStep, Overloaded, RetryableError, U
 from backbeat.inference.address import parse_address
 from backbeat.inference.breaker import Breaker
 from backbeat.inference.limit import Limit
+from backbeat.inference.message import Request, Response
 from backbeat.inference.prediction import Prediction, Provenance, input_digest
 from backbeat.inference.protocol import Answer, ModelInfo
 from backbeat.inference.protocols import protocol_named
@@ -23,7 +24,6 @@ from backbeat.telemetry.calls import call_span, record_call, trace_headers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backbeat.inference.message import Request, Response
     from backbeat.inference.transport import Transport
     from backbeat.ports import Budget
     from backbeat.retries.budget import Spends
@@ -34,6 +34,7 @@ Read = TypeVar("Read")
 # who has used up so much of its time has waited in vain
 _IN_VAIN = 0.9
 _HTTP = frozenset({"http", "https"})
+_MANY_BYTES = 2**17
 # what Envoy, and so a service mesh, tells a server about the time that is left; gRPC has its own
 _DEADLINE = "x-envoy-expected-rq-timeout-ms"
 
@@ -130,7 +131,11 @@ class InferenceClient:
 
     async def describe(self) -> ModelInfo:
         """What the server says about the model; asked once, and again after a failure."""
-        if self._info is None or (self._info.done() and _failed(self._info)):
+        if self._info is not None and self._info.done():
+            if not _failed(self._info):
+                return self._info.result()
+            self._info = None
+        if self._info is None:
             self._info = asyncio.get_running_loop().create_task(self._described())
         # whoever gives up waiting does not take the answer from the others
         return await asyncio.shield(self._info)
@@ -163,7 +168,9 @@ class InferenceClient:
         """
         given = dict(parameters or {})
         try:
-            return await self._predicted(rows, given, request_id or uuid.uuid4().hex, seconds)
+            return await self._predicted(
+                rows, given, request_id or f"{random.getrandbits(128):032x}", seconds
+            )
         except RetryableError:
             if self.fallback is None:
                 raise
@@ -187,7 +194,10 @@ class InferenceClient:
         attempts = 0
 
         def read(got: Response) -> Answer:
-            return self._answer(info, rows, replace(got, request=encoded))
+            answer = Response(
+                status=got.status, headers=got.headers, body=got.body, request=encoded
+            )
+            return self._answer(info, rows, answer)
 
         async def attempt(left: float) -> Answer:
             nonlocal attempts
@@ -195,9 +205,17 @@ class InferenceClient:
             headers = {"x-request-id": request_id, **trace_headers(), **encoded.headers}
             if self.endpoint.transport in _HTTP:
                 headers[_DEADLINE] = str(int(left * 1000))
-            request = replace(encoded, headers=headers)
+            request = Request(
+                method=encoded.method, url=encoded.url, headers=headers, body=encoded.body
+            )
             return await self._sent(request, read, left)
 
+        # hashing many bytes takes longer than handing them to a thread while the server works
+        digesting = (
+            input_digest(rows, parameters)
+            if sum(map(len, encoded.body)) < _MANY_BYTES
+            else asyncio.get_running_loop().run_in_executor(None, input_digest, rows, parameters)
+        )
         with call_span(self.endpoint.address, request_id=request_id):
             answer = await self._tried(attempt, seconds=deadline - (time.monotonic() - began))
         version = answer.version or info.version
@@ -217,7 +235,7 @@ class InferenceClient:
                 server=info.server,
                 request_id=request_id,
                 server_request_id=answer.request_id,
-                input_digest=input_digest(rows, parameters),
+                input_digest=digesting if isinstance(digesting, str) else await digesting,
                 parameters=parameters,
                 attempts=attempts,
                 seconds=took,

@@ -23,6 +23,8 @@ __all__ = [
     "served_version",
 ]
 
+_NOTHING = canonical_bytes({})
+
 CONFIDENCE = "confidence"
 """The output that a model's own confidence is looked for in, where none is named."""
 
@@ -115,7 +117,7 @@ def input_digest(rows: pa.RecordBatch, parameters: Mapping[str, Any]) -> str:
 
     It is of the rows' Arrow IPC form, so the same values in another type have another one.
     """
-    found = hashlib.sha256(canonical_bytes(dict(parameters)))
+    found = hashlib.sha256(canonical_bytes(dict(parameters)) if parameters else _NOTHING)
     found.update(rows.schema.serialize())
     found.update(rows.serialize())
     return f"sha256:{found.hexdigest()}"

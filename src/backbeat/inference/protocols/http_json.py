@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backbeat.errors import BackbeatError, InvalidStep
@@ -65,13 +66,13 @@ class HttpJson:
 
     def named(self, endpoint: Endpoint) -> dict[str, str]:
         """What the path of an address names; raises InvalidStep where it is no such path."""
-        found = self.path.fullmatch(endpoint.path)
+        found = _groups(self.path, endpoint.path)
         if found is None:
             raise InvalidStep(
                 f"{endpoint.path or '/'} is no path of {endpoint.protocol}.",
                 hint=f"write {self.example}",
             )
-        return found.groupdict(default="")
+        return found
 
     def root(self, endpoint: Endpoint) -> str:
         """The URL below which the server's questions are, of a `path` that has a group `root`."""
@@ -102,6 +103,13 @@ class HttpJson:
     def failure(self, endpoint: Endpoint, response: Response) -> BackbeatError | None:
         """What a bad answer means by its status, None where it is a good one."""
         return http_failure(endpoint, response)
+
+
+# asked once a request
+@lru_cache(maxsize=256)
+def _groups(pattern: re.Pattern[str], path: str) -> dict[str, str] | None:
+    found = pattern.fullmatch(path)
+    return None if found is None else found.groupdict(default="")
 
 
 def get(url: str) -> Request:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from backbeat.errors import InvalidAnswer
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Response
@@ -33,6 +35,10 @@ def read_json(endpoint: Endpoint, response: Response) -> Any:
             f"{endpoint.authority} answered with {kind} instead of JSON: {said(response)}",
             hint="look at what stands before the server: a proxy or a login page may answer",
         )
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        pass
     try:
         # NaN is no JSON, and half of the servers write it
         return json.loads(bytes(response.body))

@@ -145,9 +145,9 @@ class OpenInference(HttpJson):
             name, version, server_id = found.model_name, found.model_version, found.id
         else:
             head, tensors = read_answer(endpoint, response)
-            name, version, server_id = (
-                str(head.get(field) or "") for field in ("model_name", "model_version", "id")
-            )
+            name = str(head.get("model_name") or "")
+            version = str(head.get("model_version") or "")
+            server_id = str(head.get("id") or "")
         return Answer(
             outputs=as_columns(endpoint, info.outputs, tensors, rows.num_rows),
             model=name,

@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 from backbeat.errors import ContractBroken
 from backbeat.inference.protocol import Field, ModelInfo
 from backbeat.inference.protocols.oip_casts import as_datatype, refuse_nulls
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, datatype_of, numpy_type
+from backbeat.inference.protocols.oip_tensors import (
+    TYPES,
+    Tensor,
+    datatype_of,
+    numpy_type,
+    plain_array,
+)
 
 __all__ = ["as_tensors"]
 
@@ -78,19 +84,23 @@ def _stacked(info: ModelInfo, rows: pa.RecordBatch, field: Field) -> Tensor:
     if field.shape[1] not in {-1, width}:
         raise _unlike(info, rows, f"{width} columns cannot be {field.shape[1]} features")
     kind = TYPES[field.datatype]
+    columns = rows.columns
+    plain = all(column.type == kind and not column.null_count for column in columns)
+    if plain and count == 1:
+        return Tensor(field.name, field.datatype, (1, width), pa.concat_arrays(columns))
     matrix = np.empty((count, width), numpy_type(field.datatype))
-    if all(column.type == kind and not column.null_count for column in rows.columns):
+    if plain:
         # what most rows are: nothing to cast, nothing to refuse
-        for place, column in enumerate(rows.columns):
-            matrix[:, place] = column
-        return Tensor(field.name, field.datatype, matrix.shape, pa.array(matrix.reshape(-1), kind))
-    for place, (name, column) in enumerate(zip(rows.schema.names, rows.columns, strict=True)):
+        for place, column in enumerate(columns):
+            matrix[:, place] = column.to_numpy()
+        return Tensor(field.name, field.datatype, matrix.shape, plain_array(matrix.reshape(-1)))
+    for place, (name, column) in enumerate(zip(rows.schema.names, columns, strict=True)):
         flat, sizes = _flat(name, column)
         if sizes:
             raise _unlike(info, rows, f"column {name!r} has rows of size {list(sizes)}")
         values = as_datatype(flat, field.datatype, name, 1)
         matrix[:, place] = values.to_numpy(zero_copy_only=False)
-    return Tensor(field.name, field.datatype, matrix.shape, pa.array(matrix.reshape(-1), kind))
+    return Tensor(field.name, field.datatype, matrix.shape, plain_array(matrix.reshape(-1)))
 
 
 def _as_it_is(name: str, column: pa.Array) -> Tensor:

@@ -5,19 +5,20 @@ https://github.com/kserve/open-inference-protocol, specification/protocol/infere
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from backbeat.errors import ContractBroken, InvalidStep
 from backbeat.inference.address import Endpoint
 from backbeat.inference.protocol import Field, ModelInfo
 from backbeat.inference.protocols.json_answers import member
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, numpy_type, unlike
+from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, numpy_type, plain_array, unlike
 
 __all__ = ["BINARY", "head", "json_data", "read_fields", "read_metadata", "read_tensor"]
 
@@ -63,7 +64,7 @@ def read_fields(endpoint: Endpoint, declared: Any) -> tuple[Field, ...]:
             Field(
                 name=str(field["name"]),
                 datatype=str(field["datatype"]),
-                shape=tuple(int(size) for size in field["shape"]),
+                shape=tuple(map(int, field["shape"])),
             )
             for field in declared or ()
         )
@@ -95,16 +96,21 @@ def head(
                 f"The parameter {name!r} is a {type(value).__name__}.",
                 hint="the protocol takes text, numbers and booleans as a model's parameters",
             )
+        # it would be written as null
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ContractBroken(
+                "A parameter is NaN or infinite, for which JSON has no word.",
+                hint="leave it out, or give a number",
+            )
     asked = {**parameters, **({"binary_data_output": True} if binary else {})}
     body = {**({"parameters": asked} if asked else {}), "inputs": tensors}
     try:
-        text = json.dumps(body, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    except ValueError as error:
-        raise ContractBroken(
-            "A parameter is NaN or infinite, for which JSON has no word.",
-            hint="leave it out, or give a number",
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        raise InvalidStep(
+            f"A parameter cannot be written as JSON ({error}).",
+            hint="integers have 64 bits at most, and text is Unicode",
         ) from error
-    return text.encode()
 
 
 def json_data(tensor: Tensor) -> dict[str, Any]:
@@ -165,13 +171,14 @@ def _values(datatype: str, data: list[Any]) -> pa.Array:
         return pa.array(data, pa.string() if datatype == "BYTES" else kind).cast(kind)
     # numpy reads null as NaN
     values = np.array(data, np.float64)
+    if datatype == "FP64":
+        return plain_array(values)
     with np.errstate(over="raise"):
         return pa.array(values.astype(numpy_type(datatype), copy=False), kind)
 
 
-def _sayable(tensor: Tensor) -> list[Any]:
+def _sayable(tensor: Tensor) -> list[Any] | np.ndarray[Any, Any]:
     values = tensor.values
-    per_row = max(len(values) // max(tensor.shape[0], 1), 1)
     if tensor.datatype == "BYTES":
         try:
             texts: list[Any] = values.cast(pa.large_string()).to_pylist()
@@ -182,8 +189,9 @@ def _sayable(tensor: Tensor) -> list[Any]:
                 hint=_BYTES,
             ) from error
         return texts
-    numbers = values.to_numpy(zero_copy_only=False)
+    numbers: np.ndarray[Any, Any] = values.to_numpy(zero_copy_only=False)
     if numbers.dtype.kind == "f" and not (finite := np.isfinite(numbers)).all():
+        per_row = max(len(values) // max(tensor.shape[0], 1), 1)
         row, place = divmod(int(finite.argmin()), per_row)
         which = f", value {place + 1} of {per_row}" if per_row > 1 else ""
         raise ContractBroken(
@@ -191,5 +199,4 @@ def _sayable(tensor: Tensor) -> list[Any]:
             "has no word.",
             hint=f"{_BYTES}; or fill it in",
         )
-    listed: list[Any] = numbers.tolist()
-    return listed
+    return numbers

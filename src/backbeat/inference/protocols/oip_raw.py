@@ -17,7 +17,13 @@ import pyarrow.compute as pc
 
 from backbeat.errors import ContractBroken
 from backbeat.inference.address import Endpoint
-from backbeat.inference.protocols.oip_tensors import TYPES, Tensor, numpy_type, unlike
+from backbeat.inference.protocols.oip_tensors import (
+    TYPES,
+    Tensor,
+    numpy_type,
+    plain_array,
+    unlike,
+)
 
 __all__ = ["from_raw", "to_raw"]
 
@@ -73,11 +79,12 @@ def from_raw(
             f"which takes {count * dtype.itemsize}",
             _CUT,
         )
-    values = np.frombuffer(raw, np.uint8 if datatype == "BOOL" else dtype)
     if datatype == "BOOL":
-        values = values != 0
-    native = values.astype(values.dtype.newbyteorder("="), copy=False)
-    return Tensor(name, datatype, tuple(shape), pa.array(native, TYPES[datatype]))
+        values = pa.array(np.frombuffer(raw, np.uint8) != 0)
+    else:
+        # a copy of its own, aligned as Arrow wants it, and without the answer around it
+        values = plain_array(np.frombuffer(raw, dtype).astype(dtype.newbyteorder("=")))
+    return Tensor(name, datatype, tuple(shape), values)
 
 
 def _prefixed(name: str, values: pa.Array) -> memoryview:

@@ -7,10 +7,11 @@ https://github.com/kserve/open-inference-protocol, specification/protocol/extens
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
@@ -99,6 +100,6 @@ def _binary(endpoint: Endpoint, output: Mapping[str, Any], raw: memoryview) -> T
 
 def _json(endpoint: Endpoint, said: memoryview) -> Any:
     try:
-        return json.loads(bytes(said))
-    except (RecursionError, ValueError) as error:
+        return orjson.loads(said)
+    except ValueError as error:
         raise unlike(endpoint, f"has a header that is no JSON ({error})", _CUT) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from backbeat.errors import InvalidAnswer
 from backbeat.inference.address import Endpoint
 from backbeat.inference.protocol import Field
 
-__all__ = ["TYPES", "Tensor", "as_columns", "datatype_of", "numpy_type", "unlike"]
+__all__ = ["TYPES", "Tensor", "as_columns", "datatype_of", "numpy_type", "plain_array", "unlike"]
 
 TYPES: dict[str, pa.DataType] = {
     "BOOL": pa.bool_(),
@@ -71,6 +72,19 @@ def numpy_type(datatype: str) -> np.dtype:
     return np.dtype(datatype.lower().replace("fp", "float"))
 
 
+def plain_array(values: np.ndarray[Any, Any]) -> pa.Array:
+    """Numbers as an Arrow array, without a copy.
+
+    `pa.array` does the same but lets go of the interpreter's lock, and waits to get it back from
+    whichever thread has taken it.
+
+    Args:
+        values: One dimension, contiguous, of the machine's byte order; they must not change.
+    """
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
 def as_columns(
     endpoint: Endpoint, declared: Sequence[Field], tensors: Sequence[Tensor], rows: int
 ) -> pa.RecordBatch:
@@ -103,10 +117,7 @@ def as_columns(
                 f"gives output {tensor.name!r} the shape {list(tensor.shape)} for {rows} rows",
                 "the first size of every output is to be the number of rows",
             )
-        # a size of 0 would hide any other
-        most = math.prod(max(size, 1) for size in tensor.shape)
-        fair = min(tensor.shape) >= 0 and most <= _MOST_VALUES
-        if not fair or math.prod(tensor.shape) != len(tensor.values):
+        if math.prod(tensor.shape) != len(tensor.values) or not _fair(tensor.shape):
             raise unlike(
                 endpoint,
                 f"gives output {tensor.name!r} the shape {list(tensor.shape)} and "
@@ -123,6 +134,13 @@ def as_columns(
 def unlike(endpoint: Endpoint, what: str, hint: str) -> InvalidAnswer:
     """What is said of an answer that is not as the protocol promises."""
     return InvalidAnswer(f"The answer of {endpoint.authority} {what}.", hint=hint)
+
+
+def _fair(shape: tuple[int, ...]) -> bool:
+    # a size of 0 would hide any other
+    return min(shape) > 0 or (
+        min(shape) == 0 and math.prod(max(size, 1) for size in shape) <= _MOST_VALUES
+    )
 
 
 def _column(values: pa.Array, rows: int, sizes: tuple[int, ...]) -> pa.Array:
