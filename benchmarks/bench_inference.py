@@ -1,6 +1,6 @@
 """What the client adds to bare requests, and batch scoring beside a hand-tuned loop.
 
-    python benchmarks/bench_inference.py [--rounds 3] [--rows 1000000] [--many 4000000]
+    python benchmarks/bench_inference.py [--rounds 3] [--rows 1000000] [--many 10000000]
 
 Needs `make servers SERVERS=triton`. Resilience is on: deadline, retry budget, breaker, limit. In
 one run, the arms of each figure in turn:
@@ -379,7 +379,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--many", type=int, default=4_000_000)
+    parser.add_argument("--many", type=int, default=10_000_000)
     parser.add_argument("--arm", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     if given.arm:

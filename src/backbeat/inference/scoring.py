@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backbeat.data import reading, require_columns
 from backbeat.errors import Conflict, InvalidData, InvalidStep
+from backbeat.inference.cutting import shard_rows_within
 from backbeat.inference.manifest import file_digest, finished_shard, publish, record_shard
 from backbeat.inference.shards import Shard, plan, shard_key
 from backbeat.ports import Store
@@ -55,7 +56,7 @@ class Scoring:
         keys: Columns that identify a row.
         features: Columns that the model gets.
         partition: Written into a `partition` column, where given.
-        shard_rows: Rows of a shard.
+        shard_rows: Rows of a shard; fewer where they hold images or other large bytes.
         parameters: JSON of all else that the scores or their file depend on.
     """
 
@@ -86,6 +87,8 @@ class Scoring:
             raise InvalidStep("The model would get no columns.", hint="name its features")
         self.refuse_columns(())
         _check_keys(self.data, self.keys)
+        columns = [*self.keys, *self.features]
+        self.shard_rows = shard_rows_within(self.data, columns, self.shard_rows)
         self.shards = plan(self.data.count_rows(), self.shard_rows)
         self.names = [
             shard_key(
@@ -232,13 +235,51 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _check_keys(data: ds.Dataset, keys: list[str]) -> None:
-    """Raise InvalidData where a key is null or comes twice; eight bytes a row are held."""
+    """Raise InvalidData where a key is null or comes twice."""
+    if not keys or _ascend(data, keys):
+        return
+    hashes = _all_hashes(data, keys)
+    hashes.sort()
+    if bool((hashes[1:] == hashes[:-1]).any()):
+        # two keys may share a hash: now they are compared themselves
+        _refuse_repeated(data, keys)
+
+
+def _ascend(data: ds.Dataset, keys: list[str]) -> bool:
+    """Whether the keys are integers in ascending order, as they mostly are; nothing is held."""
+    import pyarrow as pa
+
+    if len(keys) > 1 or not pa.types.is_integer(data.schema.field(keys[0]).type):
+        return False
+    last = None
+    for batch in _key_batches(data, keys):
+        values = batch.column(0).to_numpy()
+        if not len(values):
+            continue
+        if last is not None and values[0] <= last:
+            return False
+        if not bool((values[1:] > values[:-1]).all()):
+            return False
+        last = values[-1]
+    return True
+
+
+def _all_hashes(data: ds.Dataset, keys: list[str]) -> Any:
+    """Eight bytes for each row."""
     import numpy as np
 
-    if not keys:
-        return
     hashes = np.empty(data.count_rows(), np.uint64)
     done = 0
+    for batch in _key_batches(data, keys):
+        stop = done + batch.num_rows
+        if stop > len(hashes):
+            break  # it changed while it was read, which scoring will notice
+        hashes[done:stop] = _hashes(batch)
+        done = stop
+    return hashes[:done]
+
+
+def _key_batches(data: ds.Dataset, keys: list[str]) -> Iterator[pa.RecordBatch]:
     with reading("data to score"):
         for batch in data.to_batches(columns=keys, batch_readahead=2, fragment_readahead=1):
             for name in keys:
@@ -247,26 +288,11 @@ def _check_keys(data: ds.Dataset, keys: list[str]) -> None:
                         f"The key column {name} is null in some rows.",
                         hint="repair the input; a row without a key cannot be told from another",
                     )
-            stop = done + batch.num_rows
-            if stop > len(hashes):
-                break  # it changed while it was read, which scoring will notice
-            hashes[done:stop] = _hashes(batch)
-            done = stop
-    hashes = hashes[:done]
-    # keys mostly come in order
-    if not bool((hashes[1:] > hashes[:-1]).all()):
-        hashes.sort()
-    if bool((hashes[1:] == hashes[:-1]).any()):
-        # two keys may share a hash: now they are compared themselves
-        _refuse_repeated(data, keys)
+            yield batch
 
 
 def _hashes(batch: pa.RecordBatch) -> Any:
     """64 bits for each row; the same key has the same ones."""
-    import pyarrow as pa
-
-    if batch.num_columns == 1 and pa.types.is_integer(batch.schema.types[0]):
-        return batch.column(0).to_numpy().astype("u8", casting="unsafe")
     import pandas as pd
 
     frame = batch.to_pandas()
