@@ -422,8 +422,14 @@ class Ledger(Protocol):
     def read(self, stream: str) -> list[Event]:
         """A stream's events in order; empty where it does not exist."""
 
-    def streams(self, category: str, *, state: str | None = None) -> list[StreamInfo]:
-        """Heads of a category's streams, newest first."""
+    def streams(
+        self, category: str, *, state: str | None = None, since: datetime | None = None
+    ) -> list[StreamInfo]:
+        """Heads of a category's streams, newest first.
+
+        With `since`, those that moved at that moment or later; a stream that is being written now
+        may have moved a minute before it can be seen.
+        """
 
     def run(self, key: str) -> RunRecord | None:
         """A piece of work by its key, or by the beginning of it where that is unique."""

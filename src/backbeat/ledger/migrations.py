@@ -16,7 +16,14 @@ from sqlalchemy.engine import Connection
 
 from backbeat.errors import LedgerIncompatible
 from backbeat.ledger.database import Database
-from backbeat.ledger.tables import budgets, meta, metadata, runs_by_request, tokens
+from backbeat.ledger.tables import (
+    budgets,
+    meta,
+    metadata,
+    runs_by_request,
+    streams_by_time,
+    tokens,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -40,7 +47,7 @@ def _expand_to_2(connection: Connection) -> None:
     ):
         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
     connection.execute(text(f"DROP INDEX {runs_by_request.name}"))
-    for new in (budgets, tokens, runs_by_request):
+    for new in (budgets, tokens, runs_by_request, streams_by_time):
         new.create(connection)
 
 

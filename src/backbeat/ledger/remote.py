@@ -156,9 +156,12 @@ class RemoteLedger:
         events: list[Event] = self._call("read", stream=stream)
         return events
 
-    def streams(self, category: str, *, state: str | None = None) -> list[StreamInfo]:
-        """Heads of a category's streams, newest first."""
-        heads: list[StreamInfo] = self._call("streams", category=category, state=state)
+    def streams(
+        self, category: str, *, state: str | None = None, since: datetime | None = None
+    ) -> list[StreamInfo]:
+        """Heads of a category's streams, newest first; those that moved since a moment."""
+        # a service of the version before knows no `since`, and answers with more
+        heads: list[StreamInfo] = self._call("streams", category=category, state=state, since=since)
         return heads
 
     def due(self, category: str, *, state: str, limit: int) -> list[StreamInfo]:

@@ -108,8 +108,10 @@ class Streams:
                 for row in view.execute(query)
             ]
 
-    def streams(self, category: str, *, state: str | None = None) -> list[StreamInfo]:
-        """Heads of a category's streams, newest first."""
+    def streams(
+        self, category: str, *, state: str | None = None, since: datetime | None = None
+    ) -> list[StreamInfo]:
+        """Heads of a category's streams, newest first; those that moved since a moment."""
         query = (
             select(streams)
             .where(streams.c.category == category)
@@ -117,6 +119,8 @@ class Streams:
         )
         if state is not None:
             query = query.where(streams.c.state == state)
+        if since is not None:
+            query = query.where(streams.c.updated_at >= to_text(since))
         with self._db.read() as view:
             return [_info(row) for row in view.execute(query)]
 

@@ -101,6 +101,9 @@ streams = Table(
     Index("backbeat_streams_by_state", "category", "state", "due"),
 )
 
+# since version 2
+streams_by_time = Index("backbeat_streams_by_time", streams.c.category, streams.c.updated_at)
+
 events = Table(
     "backbeat_events",
     metadata,

@@ -74,7 +74,9 @@ class Unrecorded:
         """Refuses: a state machine needs a ledger."""
         raise _needs_ledger(stream)
 
-    def streams(self, category: str, *, state: str | None = None) -> list[StreamInfo]:
+    def streams(
+        self, category: str, *, state: str | None = None, since: datetime | None = None
+    ) -> list[StreamInfo]:
         """Refuses: a state machine needs a ledger."""
         raise _needs_ledger(category)
 

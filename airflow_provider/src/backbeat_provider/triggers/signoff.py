@@ -1,27 +1,37 @@
-"""Waiting for people in the triggerer: no worker slot, one look at the ledger now and then."""
+"""Waiting for people in the triggerer: no worker slot, and one look at the ledger for all."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from backbeat.errors import BackbeatError
 
+if TYPE_CHECKING:
+    from backbeat.platform import Platform
+    from backbeat.signoff.watcher import Watcher
+
 __all__ = ["SignoffTrigger"]
+
+# a connection that was changed is used by the triggers that start later
+_KEPT_SECONDS = 60.0
 
 
 class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
     """Fires once a sign-off request is decided, by votes or by its deadline.
 
-    What was decided is not carried: the task reads the ledger again when it resumes.
+    All that wait in a triggerer share one look. What was decided is not carried: the task reads the
+    ledger again when it resumes.
 
     Args:
         request_id: The request.
         backbeat_conn_id: Where its ledger is; no secret is stored with the trigger.
-        poll_interval: Seconds between two looks.
+        poll_interval: Longest time between two looks, in seconds; what is written to the ledger
+            is noticed sooner.
     """
 
     def __init__(self, request_id: str, backbeat_conn_id: str, poll_interval: float = 5.0) -> None:
@@ -42,22 +52,49 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the request is decided, then hand its id back."""
-        from backbeat.signoff import read_request
+        """Wait until the request is decided, then hand its id back."""
+        try:
+            watcher = await _watcher(self.backbeat_conn_id, self.poll_interval)
+            await watcher.decided(self.request_id)
+        except BackbeatError as error:
+            # the task meets the same error when it resumes, and reports it
+            self.log.warning("the task goes on, to report this: %s", error)
+        yield TriggerEvent({"request_id": self.request_id})
+
+
+async def _watcher(backbeat_conn_id: str, poll_seconds: float) -> Watcher:
+    """The one that all triggers of a platform share."""
+    from backbeat.signoff.watcher import Watcher
+
+    shared = _SHARED.setdefault(asyncio.get_running_loop(), _Shared())
+    platform = await shared.platform(backbeat_conn_id)
+    # the platform is kept by the hook, so its id is not another's later
+    return shared.watchers.setdefault(
+        (id(platform), poll_seconds), Watcher(lambda: platform.ledger, poll_seconds=poll_seconds)
+    )
+
+
+class _Shared:
+    """What the triggers of one event loop have in common."""
+
+    def __init__(self) -> None:
+        self.watchers: dict[tuple[int, float], Watcher] = {}
+        self._asked: dict[str, tuple[float, asyncio.Task[Platform]]] = {}
+
+    async def platform(self, backbeat_conn_id: str) -> Platform:
+        """A connection's platform; a triggerer that starts asks once for all its triggers."""
         from backbeat_provider.hooks.backbeat import BackbeatHook
 
-        platform = await BackbeatHook(self.backbeat_conn_id).aget_platform()
-        while True:
-            try:
-                state = await asyncio.to_thread(
-                    # the ledger is opened by its first use: not in the event loop either
-                    lambda: read_request(platform.ledger, self.request_id)
-                )
-                if state.decision is not None:
-                    break
-            except BackbeatError as error:
-                if not error.retryable:
-                    break  # the task meets the same error when it resumes, and reports it
-                self.log.warning("looking again in %s s: %s", self.poll_interval, error)
-            await asyncio.sleep(self.poll_interval)
-        yield TriggerEvent({"request_id": self.request_id})
+        loop = asyncio.get_running_loop()
+        since, task = self._asked.get(backbeat_conn_id, (0.0, None))
+        if task is None or loop.time() - since > _KEPT_SECONDS or _failed(task):
+            task = loop.create_task(BackbeatHook(backbeat_conn_id).aget_platform())
+            self._asked[backbeat_conn_id] = (loop.time(), task)
+        return await asyncio.shield(task)
+
+
+def _failed(task: asyncio.Task[Platform]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
