@@ -53,7 +53,7 @@ def test_it_defers_and_carries_only_the_request(folder: Path, context: Context) 
     trigger = _ask(task, context(task))
     path, kwargs = trigger.serialize()
     assert path == "backbeat_provider.triggers.signoff.SignoffTrigger"
-    assert set(kwargs) == {"request_id", "backbeat_conn_id", "poll_interval"}
+    assert set(kwargs) == {"request_id", "backbeat_conn_id", "poll_interval", "page_of"}
     assert kwargs["request_id"].startswith("so-")
     assert SignoffTrigger(**kwargs).serialize() == (path, kwargs)
 

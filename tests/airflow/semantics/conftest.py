@@ -84,6 +84,10 @@ class PlayedRun:
         if any(left.id == ti.id for left in self.instances("running")):
             self.report_lost(ti)
 
+    def api_client(self) -> Any:
+        """A client of the real Execution API, in this process."""
+        return _api_client()
+
     def report_lost(self, ti: Any) -> None:
         """What the scheduler does once it knows that a task's process or host is gone."""
         with _session() as session:

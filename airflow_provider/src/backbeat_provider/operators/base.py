@@ -52,6 +52,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         self.backbeat_conn_id = backbeat_conn_id
         self.notify = notify
         self.links: dict[str, str | None] = {}
+        self._page = ""
         kwargs.setdefault("multiple_outputs", True)  # so that op.output["verdict"] is an XCom
         kwargs |= _retries_unless({*kwargs, *kwargs.get("default_args", {})})
         super().__init__(**kwargs)
@@ -84,31 +85,43 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             BackbeatError: An error that a retry can help; Airflow retries it.
             TaskDeferred: The step waits for people, without a worker slot.
         """
-
-        def perform(platform: Platform) -> Outcome:
-            from backbeat.runner import run_step
-            from backbeat_provider.identity import run_identity
-
-            step = step_from_fields(step_class(self.step_kind), self.step_fields())
-            return run_step(step, run_identity(context), platform)
-
-        return self._translated(perform, context)
+        return self._translated(lambda platform: self._asked(platform, context), context)
 
     def resume(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on where the step waited: from the ledger, never from re-rendered templates.
 
         Args:
             context: The task's context.
-            event: What the trigger handed on: the `request_id`, nothing else.
+            event: What the trigger handed on: the `request_id`; or what Airflow says of an answer
+                on the Required Actions page.
+
+        Raises:
+            AirflowFailException: As `execute`.
+            TaskDeferred: The answer was one of several that it takes.
         """
 
         def perform(platform: Platform) -> Outcome:
             from backbeat.runner import resume_step
             from backbeat_provider.identity import run_identity
 
-            return resume_step(event["request_id"], platform, run=run_identity(context))
+            request_id = event.get("request_id")
+            if "chosen_options" in event:
+                from backbeat_provider.required_actions import count_answer
+
+                request_id = count_answer(platform, context, event) or request_id
+            if request_id is None:
+                # somebody else's answer, from a page that is not ours
+                return self._asked(platform, context)
+            return resume_step(request_id, platform, run=run_identity(context))
 
         return self._translated(perform, context)
+
+    def _asked(self, platform: Platform, context: Any) -> Outcome:
+        from backbeat.runner import run_step
+        from backbeat_provider.identity import run_identity
+
+        step = step_from_fields(step_class(self.step_kind), self.step_fields())
+        return run_step(step, run_identity(context), platform)
 
     def _translated(self, perform: Callable[[Platform], Outcome], context: Any) -> dict[str, Any]:
         from backbeat_provider.hooks.backbeat import BackbeatHook
@@ -117,7 +130,10 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
             platform = BackbeatHook(self.backbeat_conn_id).get_platform()
             outcome = perform(platform)
             if isinstance(outcome, Waiting):
+                from backbeat_provider.required_actions import show
+
                 withdraw_earlier(platform, context, outcome.request_id)
+                self._page = show(platform, context, outcome.request_id)
         except AirflowException:
             raise  # in Airflow's own words already
         except Exception as error:
@@ -142,7 +158,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
 
         self.log.info("waiting for the sign-off %s until %s", outcome.request_id, outcome.until)
         self.defer(
-            trigger=SignoffTrigger(outcome.request_id, self.backbeat_conn_id),
+            trigger=SignoffTrigger(outcome.request_id, self.backbeat_conn_id, page_of=self._page),
             method_name=self.resume.__name__,
         )
 

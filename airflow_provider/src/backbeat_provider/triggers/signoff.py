@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from backbeat.errors import BackbeatError
 
@@ -32,13 +34,23 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
         backbeat_conn_id: Where its ledger is; no secret is stored with the trigger.
         poll_interval: Longest time between two looks, in seconds; what is written to the ledger
             is noticed sooner.
+        page_of: The task instance whose page on Required Actions is looked at too, which costs a
+            question to Airflow's API each time; empty with Airflow 3.3 and later, where an answer
+            resumes the task by itself.
     """
 
-    def __init__(self, request_id: str, backbeat_conn_id: str, poll_interval: float = 5.0) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        backbeat_conn_id: str,
+        poll_interval: float = 5.0,
+        page_of: str = "",
+    ) -> None:
         super().__init__()
         self.request_id = request_id
         self.backbeat_conn_id = backbeat_conn_id
         self.poll_interval = poll_interval
+        self.page_of = page_of
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """What the triggerer needs to make this trigger again."""
@@ -48,18 +60,46 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
                 "request_id": self.request_id,
                 "backbeat_conn_id": self.backbeat_conn_id,
                 "poll_interval": self.poll_interval,
+                "page_of": self.page_of,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait until the request is decided, then hand its id back."""
+        """Wait until the request is decided or its page is answered, then hand its id back."""
+        waits = {asyncio.create_task(self._decided())}
+        if self.page_of:
+            waits.add(asyncio.create_task(self._answered()))
+        try:
+            (first, *_), _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            answer = first.result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+        yield TriggerEvent({"request_id": self.request_id, **answer})
+
+    async def _decided(self) -> dict[str, Any]:
         try:
             watcher = await _watcher(self.backbeat_conn_id, self.poll_interval)
             await watcher.decided(self.request_id)
         except BackbeatError as error:
             # the task meets the same error when it resumes, and reports it
             self.log.warning("the task goes on, to report this: %s", error)
-        yield TriggerEvent({"request_id": self.request_id})
+        return {}
+
+    async def _answered(self) -> dict[str, Any]:
+        """What Airflow 3.3 hands to a task by itself."""
+        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+
+        while True:
+            found = await sync_to_async(get_hitl_detail_content_detail)(ti_id=UUID(self.page_of))
+            user = found.responded_by_user
+            if found.response_received and user is not None:
+                return {
+                    "chosen_options": list(found.chosen_options or ()),
+                    "params_input": found.params_input or {},
+                    "responded_by_user": {"id": user.id, "name": user.name},
+                }
+            await asyncio.sleep(self.poll_interval)
 
 
 async def _watcher(backbeat_conn_id: str, poll_seconds: float) -> Watcher:

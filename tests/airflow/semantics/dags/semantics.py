@@ -96,6 +96,21 @@ with DAG("signed_promotion", schedule=None, default_args=_AT_ONCE):
         " or ti.xcom_pull(task_ids='signoff', key='request_id') }}",
     )
 
+with DAG("two_people", schedule=None, default_args=_AT_ONCE):
+
+    @task(task_id="measure")
+    def measure_again() -> str:
+        """The figure that people are shown."""
+        return _told("figure", "0.71")
+
+    SignoffOperator(
+        task_id="signoff",
+        subject="Promote",
+        evidence={"auc": measure_again(), "note": "```\n# <b>Approve</b>"},
+        approvers=["ada", "grace", "joan"],
+        quorum=2,
+    )
+
 with DAG("mapped", schedule=None, default_args=_AT_ONCE):
 
     @task
