@@ -19,6 +19,7 @@ from backbeat.reference import DataRef
 __all__ = [
     "Blocked",
     "Done",
+    "Job",
     "Outcome",
     "Replay",
     "Step",
@@ -59,17 +60,37 @@ class Done(_Frozen):
     evidence: dict[str, Any] = Field(default_factory=dict)
 
 
-class Waiting(_Frozen):
-    """Parked on people; nothing is held.
+class Job(_Frozen):
+    """Remote work that goes on by itself, as a trigger or a sensor carries it; no secret.
 
     Args:
-        request_id: The request to watch, and the only thing a trigger or sensor carries.
+        id: What its server calls it.
+        address: Where it is asked about.
+        credentials: Name of the credentials that the platform knows; empty for none.
+        note: Store key under which it is noted that the job was cancelled with its task: then the
+            next attempt submits what is left.
+    """
+
+    id: str = Field(min_length=1)
+    address: str
+    credentials: str = ""
+    note: str = ""
+
+
+class Waiting(_Frozen):
+    """Parked on people, or on remote jobs; nothing is held.
+
+    Args:
+        request_id: The request to watch, and the only thing that whoever watches it carries. With
+            jobs, a name for the wait.
         until: When the deadline's default takes effect, UTC.
+        jobs: What must end before the step is performed again; empty where people decide.
     """
 
     status: Literal["waiting"] = "waiting"
     request_id: str
     until: datetime | None = None
+    jobs: tuple[Job, ...] = ()
 
 
 class Blocked(_Frozen):
@@ -78,11 +99,13 @@ class Blocked(_Frozen):
     Args:
         reason: One sentence for people.
         evidence: What the gate saw.
+        inputs: What was read.
     """
 
     status: Literal["blocked"] = "blocked"
     reason: str
     evidence: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[DataRef, ...] = ()
 
 
 Outcome = Done | Waiting | Blocked
@@ -122,6 +145,14 @@ class StepContext(Protocol):
     @property
     def policy(self) -> Policy:
         """Asked again right before an effect."""
+
+    @property
+    def waited_for(self) -> frozenset[str] | None:
+        """None where the step waits for remote jobs itself.
+
+        Else it hands those that are under way out as Waiting; this very attempt has waited for the
+        ids that are in it.
+        """
 
     def effect_id(self, name: str, *, content: Any = None) -> str:
         """The deterministic id of one external effect.

@@ -64,11 +64,18 @@ def test_numbers_that_json_cannot_say_are_refused(floor: float) -> None:
         Done(value={"verdict": "drifted"}, outputs=(DataRef(uri="a", digest="sha256:0"),)),
         Waiting(request_id="so-1", until=datetime(2026, 11, 22, tzinfo=UTC)),
         Blocked(reason="broken", evidence={"rows": 0}),
+        Blocked(reason="broken", inputs=(DataRef(uri="a", digest="sha256:0", rows=3),)),
     ],
 )
 def test_an_outcome_reads_back_from_its_json(outcome: Any) -> None:
     """What the ledger keeps becomes the same outcome again."""
     assert outcome_from_json(outcome.model_dump(mode="json")) == outcome
+
+
+def test_a_gate_of_an_earlier_release_reads_back() -> None:
+    """One that was recorded before gates said what they had read."""
+    kept = {"status": "blocked", "reason": "broken", "evidence": {"rows": 0}}
+    assert outcome_from_json(kept) == Blocked(reason="broken", evidence={"rows": 0})
 
 
 def test_an_outcome_of_another_release_is_not_guessed() -> None:

@@ -28,7 +28,8 @@ PAIRS = [
 # Dagster's own part of a signature
 OURS = {
     *("asset", "on", "name", "deps", "when", "description"),
-    *("partitions_def", "group_name", "resource_key"),
+    "deferrable",
+    *("partitions_def", "group_name", "resource_key", "pool"),
 }
 
 

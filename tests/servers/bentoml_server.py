@@ -10,6 +10,7 @@ from flights.processes import free_ports
 
 NAME = "bentoml"
 LABELS = ("array", "records")
+MEDIA = ("media-files", "media-one", "media-body")
 
 
 def start(folder: Path) -> Served:
@@ -28,6 +29,9 @@ def start(folder: Path) -> Served:
         {
             "array": f"bentoml+{origin}/classify",
             "records": f"bentoml+{origin}/explain",
+            "media-files": f"bentoml+{origin}/many",
+            "media-one": f"bentoml+{origin}/one",
+            "media-body": f"bentoml+{origin}/body",
         },
         lambda: answers(f"{origin}/readyz"),
         {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"},

@@ -40,9 +40,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     found = [
         pytest.param(name, label, id=f"{name}-{label}")
         for name, module in _modules().items()
-        for label in getattr(module, "LABELS", ())
+        for label in (*getattr(module, "LABELS", ()), *getattr(module, "MEDIA", ()))
         # a server of text has an address for each thing to be seen, not one model at all
-        if (label in marked.args if marked else getattr(module, "TABULAR", True))
+        if (
+            label in marked.args
+            if marked
+            else getattr(module, "TABULAR", True) and label not in getattr(module, "MEDIA", ())
+        )
     ]
     metafunc.parametrize(
         ("served", "label"),

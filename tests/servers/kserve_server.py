@@ -10,6 +10,7 @@ from flights.processes import free_ports
 
 NAME = "kserve"
 LABELS = ("v1", "v1-records", "v2", "v2-binary", "v2-grpc")
+MEDIA = ("media-v1", "media-v1-records", "media-text-only", "media-grpc")
 
 
 def start(folder: Path) -> Served:
@@ -30,6 +31,10 @@ def start(folder: Path) -> Served:
             "v2": f"oip+{origin}/v2/models/churn",
             "v2-binary": f"oip+{origin}/v2/models/churn?binary=yes",
             "v2-grpc": f"oip+grpc://127.0.0.1:{grpc}/churn",
+            "media-v1": f"kserve-v1+{origin}/v1/models/media",
+            "media-v1-records": f"kserve-v1+{origin}/v1/models/media?rows=records",
+            "media-text-only": f"oip+{origin}/v2/models/media?binary=yes",
+            "media-grpc": f"oip+grpc://127.0.0.1:{grpc}/media",
         },
         lambda: answers(f"{origin}/v1/models/churn"),
     )

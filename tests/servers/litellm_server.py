@@ -14,6 +14,7 @@ from flights.processes import free_ports
 NAME = "litellm"
 TABULAR = False
 LABELS = ("chat", "facts", "limited", "long", "filtered", "broken", "embeddings")
+MEDIA = ("documents",)
 
 # what LiteLLM takes for an answer, or for an error of the provider behind it
 _SAYS = {
@@ -48,7 +49,10 @@ def start(folder: Path) -> Served:
             for label in LABELS
             if label != "embeddings"
         }
-        | {"embeddings": f"openai+{origin}/v1/embeddings?model=texts"},
+        | {
+            "embeddings": f"openai+{origin}/v1/embeddings?model=texts",
+            "documents": f"openai+{origin}/v1/chat/completions?model=documents",
+        },
         lambda: answers(f"{origin}/health/readiness"),
         {"LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
     )
@@ -61,6 +65,7 @@ def _config() -> object:
         for label, said in _SAYS.items()
     }
     models["texts"] = {"model": "backbeat/texts"}
+    models["documents"] = {"model": "backbeat/documents"}
     return {
         "model_list": [
             {"model_name": name, "litellm_params": params} for name, params in models.items()

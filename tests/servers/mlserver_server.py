@@ -12,6 +12,7 @@ from flights.processes import free_ports
 
 NAME = "mlserver"
 LABELS = ("http", "grpc")
+MEDIA = ("media-grpc", "media-json")
 
 
 def start(folder: Path) -> Served:
@@ -33,7 +34,15 @@ def start(folder: Path) -> Served:
         "inputs": [{"name": "rows", "datatype": "FP64", "shape": [-1, len(models.FEATURES)]}],
         "outputs": [{"name": "score", "datatype": "FP64", "shape": [-1, 1]}],
     }
-    (folder / "model-settings.json").write_text(json.dumps(model))
+    media = {
+        "name": "media",
+        "implementation": "mlserver_media.Media",
+        "inputs": [{"name": "scan", "datatype": "BYTES", "shape": [-1]}],
+    }
+    for settings in (model, media):
+        home = folder / settings["name"]
+        home.mkdir()
+        (home / "model-settings.json").write_text(json.dumps(settings))
     origin = f"http://127.0.0.1:{http}"
     return serve(
         [environment(NAME) / "bin" / "mlserver", "start", "."],
@@ -41,6 +50,8 @@ def start(folder: Path) -> Served:
         {
             "http": f"oip+{origin}/v2/models/{models.NAME}",
             "grpc": f"oip+grpc://127.0.0.1:{grpc}/{models.NAME}",
+            "media-json": f"oip+{origin}/v2/models/media",
+            "media-grpc": f"oip+grpc://127.0.0.1:{grpc}/media",
         },
-        lambda: answers(f"{origin}/v2/models/{models.NAME}/ready"),
+        lambda: all(answers(f"{origin}/v2/models/{name}/ready") for name in (models.NAME, "media")),
     )

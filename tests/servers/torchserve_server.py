@@ -14,6 +14,7 @@ from flights.processes import free_ports
 
 NAME = "torchserve"
 LABELS = ("rest",)
+MEDIA = ("media-raw",)
 
 
 def start(folder: Path) -> Served:
@@ -22,18 +23,20 @@ def start(folder: Path) -> Served:
     programs = environment(NAME) / "bin"
     store = folder / "store"
     store.mkdir(parents=True)
-    subprocess.run(
-        [
-            programs / "torch-model-archiver",
-            f"--model-name={models.NAME}",
-            f"--version={models.VERSION}",
-            f"--handler={HERE / 'served' / 'torchserve_churn.py'}",
-            f"--extra-files={models.__file__}",
-            f"--export-path={store}",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    served = HERE / "served"
+    for name, more in ((models.NAME, models.__file__), ("media", served / "media_facts.py")):
+        subprocess.run(
+            [
+                programs / "torch-model-archiver",
+                f"--model-name={name}",
+                f"--version={models.VERSION}",
+                f"--handler={served / f'torchserve_{name}.py'}",
+                f"--extra-files={more}",
+                f"--export-path={store}",
+            ],
+            check=True,
+            capture_output=True,
+        )
     settings = folder / "config.properties"
     settings.write_text(
         f"inference_address=http://127.0.0.1:{inference}\n"
@@ -50,14 +53,7 @@ def start(folder: Path) -> Served:
     about = f"http://127.0.0.1:{management}"
 
     def ready() -> bool:
-        try:
-            question = f"{about}/models/{models.NAME}"
-            # S310: it is on the loopback address
-            with urllib.request.urlopen(question, timeout=5) as answer:  # noqa: S310
-                described = json.load(answer)
-        except OSError:
-            return False
-        return any(worker["status"] == "READY" for worker in described[0]["workers"])
+        return all(_has_worker(f"{about}/models/{name}") for name in (models.NAME, "media"))
 
     return serve(
         [
@@ -67,11 +63,26 @@ def start(folder: Path) -> Served:
             "--ncs",
             "--disable-token-auth",
             f"--model-store={store}",
-            f"--models={models.NAME}={models.NAME}.mar",
+            "--models",
+            f"{models.NAME}={models.NAME}.mar",
+            "media=media.mar",
             f"--ts-config={settings}",
         ],
         folder,
-        {"rest": f"torchserve+{origin}/predictions/{models.NAME}?management={about}"},
+        {
+            "rest": f"torchserve+{origin}/predictions/{models.NAME}?management={about}",
+            "media-raw": f"torchserve+{origin}/predictions/media?rows=raw&management={about}",
+        },
         ready,
         {"TEMP": str(folder), "TMPDIR": str(folder), "LOG_LOCATION": str(folder / "logs")},
     )
+
+
+def _has_worker(question: str) -> bool:
+    try:
+        # S310: it is on the loopback address
+        with urllib.request.urlopen(question, timeout=5) as answer:  # noqa: S310
+            described = json.load(answer)
+    except OSError:
+        return False
+    return any(worker["status"] == "READY" for worker in described[0]["workers"])

@@ -16,6 +16,7 @@ from flights.processes import free_ports
 
 NAME = "triton"
 LABELS = ("binary", "json", "grpc")
+MEDIA = ("media-binary", "media-grpc", "media-json")
 
 _CONFIG = """
 name: "{name}"
@@ -24,6 +25,19 @@ max_batch_size: 4096
 input [ {{ name: "rows" data_type: TYPE_FP64 dims: [ {features} ] }} ]
 output [ {{ name: "score" data_type: TYPE_FP64 dims: [ 1 ] }} ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
+"""
+_MEDIA_CONFIG = """
+name: "media"
+backend: "python"
+max_batch_size: 256
+input [ { name: "scan" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [
+  { name: "sha256" data_type: TYPE_STRING dims: [ 1 ] },
+  { name: "bytes" data_type: TYPE_INT64 dims: [ 1 ] },
+  { name: "width" data_type: TYPE_INT64 dims: [ 1 ] },
+  { name: "height" data_type: TYPE_INT64 dims: [ 1 ] }
+]
+instance_group [ { count: 1 kind: KIND_CPU } ]
 """
 
 
@@ -40,6 +54,11 @@ def start(folder: Path) -> Served:
     shutil.copy(HERE / "models.py", version)
     config = _CONFIG.format(name=models.NAME, features=len(models.FEATURES))
     (repository / models.NAME / "config.pbtxt").write_text(config)
+    media = repository / "media" / "1"
+    media.mkdir(parents=True)
+    shutil.copy(HERE / "served" / "triton_media.py", media / "model.py")
+    shutil.copy(HERE / "served" / "media_facts.py", media)
+    (repository / "media" / "config.pbtxt").write_text(_MEDIA_CONFIG)
     backends = folder / "backends"
     shutil.copytree(wheel / "tritonserver" / "backends", backends)
     for stub in (wheel / "tritonserver" / "python_backend_stubs" / "3.11").iterdir():
@@ -59,6 +78,9 @@ def start(folder: Path) -> Served:
             "binary": f"oip+{origin}/v2/models/{models.NAME}",
             "json": f"oip+{origin}/v2/models/{models.NAME}?binary=no",
             "grpc": f"oip+grpc://127.0.0.1:{grpc}/{models.NAME}",
+            "media-binary": f"oip+{origin}/v2/models/media",
+            "media-json": f"oip+{origin}/v2/models/media?binary=no",
+            "media-grpc": f"oip+grpc://127.0.0.1:{grpc}/media",
         },
         lambda: answers(f"{origin}/v2/models/{models.NAME}/ready"),
         {

@@ -58,7 +58,11 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [_modules(f"{_PACKAGE}.sensors.model_ready")],
         "triggers": [
-            _modules(f"{_PACKAGE}.triggers.model_ready", f"{_PACKAGE}.triggers.signoff"),
+            _modules(
+                f"{_PACKAGE}.triggers.job",
+                f"{_PACKAGE}.triggers.model_ready",
+                f"{_PACKAGE}.triggers.signoff",
+            ),
         ],
         "connection-types": [
             {

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from dagster_backbeat.alerts import alert_sensor
     from dagster_backbeat.candidate import Training, candidate_model
     from dagster_backbeat.champion import serving_champion
+    from dagster_backbeat.collecting import job_sensor
     from dagster_backbeat.comparison import comparison_check
     from dagster_backbeat.drift import drift_check
     from dagster_backbeat.fields import FromAsset, When
     from dagster_backbeat.infer import infer_op
     from dagster_backbeat.inference import inference_asset
+    from dagster_backbeat.inference_resource import InferenceResource
     from dagster_backbeat.lifecycle import model_lifecycle
     from dagster_backbeat.lineage import lineage_asset
     from dagster_backbeat.performance import performance_check
@@ -36,6 +38,7 @@ __version__ = "0.2.0"
 __all__ = [
     "BackbeatResource",
     "FromAsset",
+    "InferenceResource",
     "SignoffGate",
     "Training",
     "When",
@@ -46,6 +49,7 @@ __all__ = [
     "drift_checks",
     "infer_op",
     "inference_asset",
+    "job_sensor",
     "lineage_asset",
     "model_lifecycle",
     "performance_check",
@@ -60,6 +64,7 @@ __all__ = [
 _HOMES = {
     "BackbeatResource": "resource",
     "FromAsset": "fields",
+    "InferenceResource": "inference_resource",
     "SignoffGate": "signoff",
     "Training": "candidate",
     "When": "fields",
@@ -70,6 +75,7 @@ _HOMES = {
     "drift_checks": "watchlist",
     "infer_op": "infer",
     "inference_asset": "inference",
+    "job_sensor": "collecting",
     "lineage_asset": "lineage",
     "model_lifecycle": "lifecycle",
     "performance_check": "performance",

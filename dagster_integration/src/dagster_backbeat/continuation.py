@@ -19,10 +19,23 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from backbeat import errors
 from backbeat.ports import RunRecord
-from dagster_backbeat._compat import JobFailureData, SerializableErrorInfo, StepFailureData
+from dagster_backbeat._compat import (
+    IMPLICIT_ASSET_JOB_NAME,
+    JobFailureData,
+    SerializableErrorInfo,
+    StepFailureData,
+)
 from dagster_backbeat.identity import REQUEST_TAG, RUN_TAG, partition_of
 
-__all__ = ["ATTEMPTS", "LOST_AFTER", "Continuation", "asking_runs", "continuation", "run_key"]
+__all__ = [
+    "ATTEMPTS",
+    "LOST_AFTER",
+    "Continuation",
+    "asking_runs",
+    "continuation",
+    "run_key",
+    "selection",
+]
 
 ATTEMPTS = 3
 LOST_AFTER = timedelta(hours=12)
@@ -70,8 +83,29 @@ def asking_runs(instance: dg.DagsterInstance, identity: Mapping[str, Any]) -> li
     return [run for run in found.values() if (run.job_name, partition_of(run)) == who]
 
 
+def selection(
+    context: dg.SensorEvaluationContext, key: dg.AssetKey, identity: Mapping[str, Any]
+) -> list[dg.AssetKey]:
+    """The assets that a continuation materializes: one, and what lies behind it.
+
+    As far as they belong to the job; where there is no job, as far as people asked for them.
+
+    Args:
+        context: Of the sensor that asks for it.
+        key: The asset that waited.
+        identity: Who asked, as it was recorded.
+    """
+    graph = context.repository_def.asset_graph
+    behind = dg.AssetSelection.assets(key).downstream().resolve(graph)
+    if identity["workflow"] != IMPLICIT_ASSET_JOB_NAME:
+        job = context.repository_def.get_job(identity["workflow"])
+        return sorted(behind & set(job.asset_layer.executable_asset_keys))
+    asked = [run.asset_selection or () for run in asking_runs(context.instance, identity)]
+    return sorted(behind & {key}.union(*asked))
+
+
 def continuation(
-    instance: dg.DagsterInstance, record: RunRecord, *, decided: datetime
+    instance: dg.DagsterInstance, record: RunRecord, *, decided: datetime, tag: str = REQUEST_TAG
 ) -> Continuation:
     """Look at the runs that asked and at those that have continued so far, whoever launched them.
 
@@ -85,9 +119,10 @@ def continuation(
         instance: Where the runs are.
         record: The step that asked.
         decided: When people decided its request.
+        tag: The tag of a run that continues, whose value is the request's id.
     """
     request_id = str(record.request_id)
-    runs = instance.get_runs(filters=RunsFilter(tags={REQUEST_TAG: request_id}))
+    runs = instance.get_runs(filters=RunsFilter(tags={tag: request_id}))
     if not runs:
         return _first(instance, record, decided)
     newest = runs[0]

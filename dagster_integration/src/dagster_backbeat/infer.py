@@ -11,6 +11,7 @@ from backbeat.inference.serving import Serving, known_address
 from backbeat.step import Done
 from backbeat.steps import Infer
 from dagster_backbeat.outcome import StepRun, dagster_errors
+from dagster_backbeat.pools import endpoint_pool
 
 __all__ = ["infer_op"]
 
@@ -22,10 +23,9 @@ def infer_op(
     column: str = "score",
     serving: Serving | Mapping[str, Any] | None = None,
     resource_key: str = "backbeat",
+    pool: str | None = None,
 ) -> dg.OpDefinition:
     """An op from `rows`, a list of objects, to the model's predictions, an object a row.
-
-    Ops of one model share the pool `backbeat/<host>:<port>`, so that an instance can limit them.
 
     Args:
         name: The op's name.
@@ -33,14 +33,14 @@ def infer_op(
         column: Name of the output where the model gives just one.
         serving: How the model is asked.
         resource_key: The `BackbeatResource` to run on.
+        pool: The pool that it waits in; that of the model's server, `backbeat/<host>_<port>`, where
+            None; empty for none.
 
     Raises:
         DagsterInvalidDefinitionError: It is no address of a served model.
     """
-    from backbeat.inference.address import parse_address
-
     try:
-        endpoint = parse_address(known_address(model))
+        known_address(model)
     except ValueError as error:
         raise dg.DagsterInvalidDefinitionError(str(error)) from error
 
@@ -49,7 +49,7 @@ def infer_op(
         ins={"rows": dg.In(list)},
         out=dg.Out(list),
         required_resource_keys={resource_key},
-        pool=f"backbeat/{endpoint.authority.replace(':', '_').replace('.', '_')}",
+        pool=endpoint_pool(model, pool),
         tags={"dagster/compute_kind": "backbeat"},
     )
     def compute(context: dg.OpExecutionContext, rows: list) -> dg.Output:  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ decides whether there is one (`backbeat.retries`).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,12 +116,17 @@ class StepRun:
         """Render the fields and go through backbeat's door."""
         return self.door(self.step(cls, fields))
 
-    def door(self, step: Step) -> Outcome:
-        """Go through backbeat's door with a rendered step."""
+    def door(self, step: Step, *, waited_for: Collection[str] | None = None) -> Outcome:
+        """Go through backbeat's door with a rendered step.
+
+        Args:
+            step: What to do.
+            waited_for: See `run_step`.
+        """
         from backbeat.alerts import alert_of
         from backbeat.runner import run_step
 
-        outcome = run_step(step, self.identity, self.platform)
+        outcome = run_step(step, self.identity, self.platform, waited_for=waited_for)
         self.kind = step.kind
         self.monitor = str(getattr(step, "monitor", ""))
         self.batch = str(getattr(step, "partition", "") or self.identity.partition or "")

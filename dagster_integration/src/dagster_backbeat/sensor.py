@@ -15,7 +15,7 @@ from backbeat.ports import Ledger, RunRecord
 from backbeat.runner import tick
 from backbeat.signoff import State, read_request
 from dagster_backbeat._compat import IMPLICIT_ASSET_JOB_NAME, TargetMaterialization
-from dagster_backbeat.continuation import asking_runs, continuation, run_key
+from dagster_backbeat.continuation import continuation, run_key, selection
 from dagster_backbeat.identity import BACKFILL_TAG, REQUEST_TAG, RUN_TAG
 from dagster_backbeat.signoff import SignoffGate, request_metadata
 from dagster_backbeat.values import latest_record
@@ -153,7 +153,6 @@ def _continuation(
     context: dg.SensorEvaluationContext, attempt: int, found: _Decided
 ) -> dg.RunRequest:
     identity = found.record.identity
-    behind = dg.AssetSelection.assets(found.gate.key).downstream()
     tags = {RUN_TAG: identity["run"], REQUEST_TAG: found.request_id}
     if identity.get("backfill"):
         tags[BACKFILL_TAG] = "true"
@@ -161,20 +160,8 @@ def _continuation(
         run_key=run_key(found.request_id, attempt),
         partition_key=identity["partition"],
         tags=tags,
-        asset_selection=sorted(
-            behind.resolve(context.repository_def.asset_graph) & _scope(context, found)
-        ),
+        asset_selection=selection(context, found.gate.key, identity),
     )
-
-
-def _scope(context: dg.SensorEvaluationContext, found: _Decided) -> set[dg.AssetKey]:
-    """The job's assets; where there is no job, those that people asked for, and the gate's."""
-    identity = found.record.identity
-    if identity["workflow"] != IMPLICIT_ASSET_JOB_NAME:
-        job = context.repository_def.get_job(identity["workflow"])
-        return set(job.asset_layer.executable_asset_keys)
-    asked = [run.asset_selection or () for run in asking_runs(context.instance, identity)]
-    return {found.gate.key}.union(*asked)
 
 
 def _evaluation(instance: dg.DagsterInstance, found: _Decided) -> dg.AssetCheckEvaluation:

@@ -52,7 +52,7 @@ def step_asset(
 def dagster_part(given: Mapping[str, Any], *, description: str) -> dict[str, Any]:
     """What a factory's arguments say to Dagster: the part that all asset factories share."""
     names = ("asset", "deps", "when", "partitions_def", "group_name", "resource_key")
-    part = {name: given[name] for name in names}
+    part = {name: given[name] for name in names} | {"pool": given.get("pool")}
     return part | {"description": given["description"] or description}
 
 
@@ -68,6 +68,7 @@ def asset_of(
     partitions_def: Partitions,
     group_name: str | None,
     resource_key: str,
+    pool: str | None = None,
     check: Check | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose materialization is a step's Done.
@@ -83,6 +84,7 @@ def asset_of(
         partitions_def: Its partitions.
         group_name: Its group.
         resource_key: The `BackbeatResource` to run on.
+        pool: Its pool, where it shares one.
         check: Name and description of a check that the same step decides, and how; where it fails
             with severity ERROR, the asset fails with it and nothing downstream starts.
     """
@@ -97,6 +99,7 @@ def asset_of(
         group_name=group_name,
         kinds={"backbeat", kind},
         required_resource_keys={resource_key},
+        pool=pool,
         check_specs=[dg.AssetCheckSpec(check[0], asset=key, description=check[1])]
         if check
         else None,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from backbeat.contract.declared import type_of, unit_of
 from backbeat.contract.document import Column, DataContract
 from backbeat.contract.findings import Checked, Finding, shown
+from backbeat.contract.media import media_type_of, recognised
 from backbeat.contract.rules import ValueRule, comparable, value_rules
 from backbeat.data import reading
+from backbeat.data.large_rows import large_batches
 from backbeat.errors import ContractBroken
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["check", "require"]
 
 _BATCH_ROWS = 2**16
+# of images, sound and documents, of which one may have megabytes
+_MEDIA_ROWS = 2**6
+_SHOWN_BYTES = 12
 
 
 def check(contract: DataContract, data: ds.Dataset | pa.Table) -> Checked:
@@ -49,7 +54,7 @@ def check(contract: DataContract, data: ds.Dataset | pa.Table) -> Checked:
     sound = [
         column
         for column, finding in zip(contract.columns, findings, strict=True)
-        if finding is None or finding.rule == "unit"
+        if finding is None or finding.rule in {"unit", "media_type"}
     ]
     with reading(f"data of the contract {contract.title}"):
         scan = _Scan(contract, sound)
@@ -108,6 +113,9 @@ def _misfit(column: Column, schema: pa.Schema) -> Finding | None:
         return finding("type", column.type, kind)
     if unit and column.unit and unit != column.unit:
         return finding("unit", f"in {column.unit}", f"in {unit}")
+    said = media_type_of(field)
+    if said and column.media_type and said != column.media_type:
+        return finding("media_type", column.media_type, f"said to be {said}")
     return None
 
 
@@ -137,6 +145,9 @@ class _Scan:
     def __init__(self, contract: DataContract, columns: list[Column]) -> None:
         there = {column.name for column in columns}
         self._rules = {column.name: list(value_rules(column)) for column in columns}
+        self._batch_rows = _BATCH_ROWS
+        if any(column.media_type for column in columns):
+            self._batch_rows = _MEDIA_ROWS
         self._unique = [(column.name,) for column in columns if column.unique]
         self._key = contract.key if there.issuperset(contract.key) else ()
         self._held: dict[tuple[str, ...], list[pa.Table]] = {
@@ -153,7 +164,7 @@ class _Scan:
         if not needed:
             return int(data.count_rows())
         rows = 0
-        for batch in _batches(data, needed):
+        for batch in _batches(data, needed, self._batch_rows):
             rows += batch.num_rows
             values = {name: comparable(batch.column(name)) for name in needed}
             for name in needed:
@@ -171,7 +182,10 @@ class _Scan:
         if not count:
             return
         before, example = self._broken.get((name, rule.name), (0, None))
-        if before == 0 and rule.name != "null":
+        if before == 0 and rule.name == "media_type":
+            head = values.filter(mask)[0].as_py()
+            example = recognised(head) or shown(head[:_SHOWN_BYTES])
+        elif before == 0 and rule.name != "null":
             example = _text(values.filter(mask)[0])
         self._broken[name, rule.name] = (before + count, example)
 
@@ -216,9 +230,12 @@ class _Scan:
         )
 
 
-def _batches(data: ds.Dataset, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(data: ds.Dataset, columns: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.dataset as ds
 
+    if batch_rows < _BATCH_ROWS:
+        yield from large_batches(data, columns, batch_rows=batch_rows)
+        return
     for fragment in data.get_fragments():
         options: dict[str, Any] = {}
         if isinstance(fragment, ds.ParquetFileFragment):

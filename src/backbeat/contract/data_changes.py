@@ -38,6 +38,11 @@ def _column(old: Column, new: Column) -> Iterator[Difference]:
         # naming a unit where none was named takes nothing from anybody
         level: Level = "additive" if old.unit is None else "breaking"
         yield _said(level, where, f"unit {old.unit or 'unsaid'} is now {new.unit or 'unsaid'}")
+    if old.media_type != new.media_type:
+        # the same as of a unit
+        stated: Level = "additive" if old.media_type is None else "breaking"
+        words = f"media type {old.media_type or 'unsaid'} is now {new.media_type or 'unsaid'}"
+        yield _said(stated, where, words)
     if old.nullable != new.nullable:
         yield (
             _said("breaking", where, "may now be null")

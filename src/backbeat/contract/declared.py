@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backbeat.contract.document import Column, DataContract, Type
+from backbeat.contract.media import MEDIA_NAME, media_type_of
 from backbeat.errors import InvalidData
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ __all__ = ["contract_of", "type_of", "unit_of"]
 
 
 def contract_of(data: ds.Dataset | pa.Table | pa.Schema, *, name: str = "data") -> DataContract:
-    """The contract that a table's schema keeps: columns, types, nullability and units.
+    """The contract that a table's schema keeps: columns, types, nullability, units and media types.
 
     It is where a person begins: ranges, keys and counts of rows are theirs to add.
 
@@ -48,6 +49,7 @@ def contract_of(data: ds.Dataset | pa.Table | pa.Schema, *, name: str = "data") 
                 type=type_of(field.type),
                 nullable=field.nullable,
                 unit=unit_of(field),
+                media_type=_media_type(field),
             )
             for field in schema
         ),
@@ -58,6 +60,12 @@ def unit_of(field: pa.Field) -> str | None:
     """The unit that a field's metadata names, None where it says nothing."""
     said = (field.metadata or {}).get(b"unit", b"")
     return said.decode("utf-8", "replace") or None
+
+
+def _media_type(field: pa.Field) -> str | None:
+    said = media_type_of(field)
+    # whatever a producer wrote there; a contract names none that is no media type
+    return said if type_of(field.type) == "binary" and MEDIA_NAME.fullmatch(said) else None
 
 
 def type_of(kind: pa.DataType) -> Type:

@@ -17,10 +17,12 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from backbeat.canonical import digest
+from backbeat.contract.media import MEDIA_NAME, one_name
 from backbeat.errors import InvalidData
 
 __all__ = ["Column", "DataContract", "RowCount", "Type", "contract_from_json"]
@@ -56,6 +58,9 @@ class Column(_Frozen):
         maximum: Largest value.
         among: All values that there may be, of texts, numbers and booleans.
         unique: Whether a value comes once only; missing ones are not compared.
+        media_type: What each value of a binary column is, such as `image/png`; the Arrow field's
+            metadata `media_type` must agree where it says one, and so must the first bytes of every
+            value of a type whose signature is known.
     """
 
     name: str = Field(min_length=1)
@@ -66,6 +71,12 @@ class Column(_Frozen):
     maximum: _Number | None = None
     among: tuple[StrictBool | _Number | StrictStr, ...] | None = Field(default=None, min_length=1)
     unique: bool = False
+    media_type: str | None = Field(default=None, pattern=MEDIA_NAME.pattern)
+
+    @field_validator("media_type")
+    @classmethod
+    def _usual_name(cls, media_type: str | None) -> str | None:
+        return None if media_type is None else one_name(media_type)
 
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Column:
@@ -76,6 +87,8 @@ class Column(_Frozen):
             raise ValueError(f"{self.name} has a minimum above its maximum: no value could be")
         if self.unique and self.type == "nested":
             raise ValueError(f"{self.name} is nested, and nested values are not compared")
+        if self.media_type is not None and self.type != "binary":
+            raise ValueError(f"{self.name} is {self.type}, and only bytes have a media type")
         for value in self.among or ():
             if not self._can_be(value):
                 raise ValueError(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Checked", "Finding", "Rule"]
 
-ValueRuleName = Literal["null", "minimum", "maximum", "among"]
+ValueRuleName = Literal["null", "minimum", "maximum", "among", "media_type"]
 SchemaRuleName = Literal["missing", "repeated", "type", "unit"]
 Rule = Literal[SchemaRuleName, ValueRuleName, "unique", "key", "rows"]
 _LIMIT = 80

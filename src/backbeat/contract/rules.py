@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backbeat.contract.declared import type_of
 from backbeat.contract.document import Column
 from backbeat.contract.findings import Rule
+from backbeat.contract.media import contradicted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,6 +62,14 @@ def value_rules(column: Column) -> Iterator[ValueRule]:
             f"one of {names}",
             f"is not one of {names}",
             lambda values: _stranger(values, column.among),
+        )
+    media_type = column.media_type
+    if media_type is not None:
+        yield ValueRule(
+            "media_type",
+            media_type,
+            f"does not begin as {media_type}",
+            lambda values: _other_bytes(values, media_type),
         )
 
 
@@ -123,6 +132,14 @@ def _stranger(values: Any, among: Any) -> Any:
         among = [float(value) + 0.0 for value in among]
     known = pa.array(among, values.type)
     return pc.and_(values.is_valid(), pc.invert(pc.is_in(values, value_set=known)))
+
+
+def _other_bytes(values: Any, media_type: str) -> Any:
+    import pyarrow as pa
+
+    # a column in which nothing was ever written has no bytes
+    kept = pa.types.is_null(values.type)
+    return values.is_valid() if kept else contradicted(values, media_type)
 
 
 def _false_where_null(mask: Any) -> Any:

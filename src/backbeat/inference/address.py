@@ -9,6 +9,9 @@
     mlflow+http://host:5000/invocations                 MLflow's scoring server
     ray-serve+http://host:8000/churn                    Ray Serve, a route
     openai+https://host/v1/chat/completions?model=NAME  OpenAI's API, and /v1/embeddings?model=NAME
+    openai-batch+https://host/v1/batches?model=NAME     a job that is collected later, see `jobs`
+    models:/churn@champion, models:/churn/3             a registered model, in this process
+    file:///srv/models/churn                            a folder that MLflow saved, in this process
 
 It is the server's own URL with the protocol before it, so that what works in curl works here.
 """
@@ -16,13 +19,16 @@ It is the server's own URL with the protocol before it, so that what works in cu
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from backbeat.errors import InvalidStep
 
-__all__ = ["Endpoint", "parse_address"]
+__all__ = ["IN_PROCESS", "Endpoint", "is_in_process", "parse_address"]
+
+IN_PROCESS = "in-process"
+"""The protocol of a model that is loaded here instead of being served somewhere."""
 
 _TRANSPORTS = ("http", "https", "grpc", "grpcs")
 _PORTS = {"http": 80, "https": 443}
@@ -34,9 +40,9 @@ class Endpoint:
 
     Args:
         protocol: What the server speaks, such as `kserve-v1`.
-        transport: `http`, `https`, `grpc` or `grpcs`.
-        host: Name or number of the host; an IPv6 number has no brackets here.
-        port: TCP port.
+        transport: `http`, `https`, `grpc` or `grpcs`; `local` of a model in this process.
+        host: Name or number of the host; an IPv6 number has no brackets here. Empty for `local`.
+        port: TCP port; 0 for `local`.
         path: The URL's path, with its first slash, without its last.
         options: The URL's query.
         address: The address as it was given.
@@ -52,7 +58,9 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """`host:port`, as a URL or a gRPC channel has it."""
+        """`host:port`, as a URL or a gRPC channel has it; the address itself of a local model."""
+        if self.transport == "local":
+            return self.address
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -67,16 +75,20 @@ class Endpoint:
         return f"{self.origin}{self.path}"
 
 
-def parse_address(address: str) -> Endpoint:
+def parse_address(address: str, *, known: Collection[str] | None = None) -> Endpoint:
     """Read an address of a served model.
 
     Args:
-        address: `<protocol>+<transport>://<host>[:<port>]/<path>[?<options>]`.
+        address: `<protocol>+<transport>://<host>[:<port>]/<path>[?<options>]`, or a model in this
+            process.
+        known: Protocols that it may name; all that answer at once where None.
 
     Raises:
         InvalidStep: It is no such address, its protocol is unknown, or it holds credentials; says
             what is known.
     """
+    if is_in_process(address):
+        return _in_process(address)
     parts = urlsplit(address)
     protocol, plus, transport = parts.scheme.partition("+")
     if not plus or not parts.netloc:
@@ -85,7 +97,7 @@ def parse_address(address: str) -> Endpoint:
             hint="write <protocol>+<transport>://<host>:<port>/<path>, such as "
             "kserve-v1+http://127.0.0.1:8080/v1/models/churn",
         )
-    _known(protocol, transport, address)
+    _known(protocol, transport, address, known)
     if "@" in parts.netloc:
         raise InvalidStep(
             f"The address of {parts.hostname} holds credentials, which would be stored and shown.",
@@ -112,7 +124,37 @@ def parse_address(address: str) -> Endpoint:
     )
 
 
-def _known(protocol: str, transport: str, address: str) -> None:
+def is_in_process(address: str) -> bool:
+    """Whether an address names a model that is loaded in this process: `models:/`, `file:///`."""
+    return address.startswith(("models:/", "file:"))
+
+
+def _in_process(address: str) -> Endpoint:
+    if address.startswith("models:/"):
+        from backbeat.registry.source import parse_registered
+
+        parse_registered(address)
+        path = ""
+    else:
+        parts = urlsplit(address)
+        path = unquote(parts.path).rstrip("/")
+        if parts.netloc not in {"", "localhost"} or not path or parts.query or parts.fragment:
+            raise InvalidStep(
+                f"{_shown(address)} names no folder of this machine.",
+                hint="write file:///<path of the folder that MLflow saved the model in>",
+            )
+    return Endpoint(
+        protocol=IN_PROCESS,
+        transport="local",
+        host="",
+        port=0,
+        path=path,
+        options={},
+        address=address,
+    )
+
+
+def _known(protocol: str, transport: str, address: str, among: Collection[str] | None) -> None:
     from backbeat.inference.protocols import known_protocols
 
     if transport not in _TRANSPORTS:
@@ -120,7 +162,7 @@ def _known(protocol: str, transport: str, address: str) -> None:
             f"{_shown(address)} names the transport {transport!r}.",
             hint=f"use one of {', '.join(_TRANSPORTS)}",
         )
-    known = known_protocols()
+    known = known_protocols() if among is None else sorted(among)
     if protocol not in known:
         near = difflib.get_close_matches(protocol, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
+from backbeat.addresses import AddressRules, rules_from_environment
 from backbeat.errors import UnmetNeed
 from backbeat.inference.address import Endpoint, parse_address
 from backbeat.inference.client import InferenceClient
 from backbeat.inference.credentials import ClientCredentials, Credentials
+from backbeat.inference.local_transport import LocalTransport
 from backbeat.inference.resilience import Resilience
 from backbeat.inference.tls import Tls
 from backbeat.inference.transports import open_transport
 
 if TYPE_CHECKING:
+    from backbeat.inference.transport import Transport
+    from backbeat.ports import Registry
     from backbeat.retries.budget import Spends
 
-__all__ = ["connect"]
+__all__ = ["carrier", "connect", "require_allowed"]
+
+Carrier = TypeVar("Carrier")
 
 _TLS = ("authorities", "certificate", "key")
 _WAYS = ("bearer", "password", "value", "client_secret")
@@ -35,6 +41,8 @@ def connect(
     version: str = "",
     fallback: InferenceClient | None = None,
     before_call: Callable[[], Awaitable[None]] | None = None,
+    rules: AddressRules | None = None,
+    registry: Callable[[], Registry] | None = None,
 ) -> InferenceClient:
     """A client for an address.
 
@@ -48,25 +56,22 @@ def connect(
         version: The version that must answer.
         fallback: Asked where this model cannot answer.
         before_call: Awaited before each question.
+        rules: Which addresses are allowed; those of the environment where None.
+        registry: Opens the registry of a `models:/` address; that of MLflow's own variable
+            `MLFLOW_TRACKING_URI` where None.
 
     Raises:
         InvalidStep: The address cannot be used, or a secret would be sent in the clear.
         UnmetNeed: The credentials say something unknown, or not enough.
+        Refused: The address is not allowed.
     """
     endpoint = parse_address(address)
-    given = dict(secrets or {})
-    unknown = sorted(set(given) - _KNOWN)
-    if unknown:
-        raise UnmetNeed(
-            f"the credentials for {endpoint.authority} hold the unknown field {unknown[0]!r}",
-            hint=f"known are {', '.join(sorted(_KNOWN))}",
-        )
-    paths = {name: Path(given[name]) for name in _TLS if given.get(name)}
-    transport = open_transport(
-        endpoint,
-        tls=_tls(paths) if paths else None,
-        credentials=_credentials(endpoint, given),
-    )
+    transport: Transport
+    if endpoint.transport == "local":
+        require_allowed(endpoint, rules=rules)
+        transport = LocalTransport(endpoint, registry=registry)
+    else:
+        transport = carrier(endpoint, secrets or {}, open_transport, rules=rules)
     return InferenceClient(
         address,
         resilience=resilience,
@@ -76,6 +81,63 @@ def connect(
         fallback=fallback,
         before_call=before_call,
     )
+
+
+def carrier(
+    endpoint: Endpoint,
+    secrets: Mapping[str, str],
+    made: Callable[..., Carrier],
+    *,
+    rules: AddressRules | None = None,
+) -> Carrier:
+    """A carrier that knows who we are.
+
+    Args:
+        endpoint: Whom it goes to.
+        secrets: See `connect`.
+        made: Makes it, such as `open_transport`.
+        rules: Which addresses are allowed; those of the environment where None.
+
+    Raises:
+        InvalidStep: A secret would be sent in the clear.
+        UnmetNeed: The credentials say something unknown, or not enough.
+        Refused: The address is not allowed, or one that it or the credentials send us to.
+    """
+    given = dict(secrets)
+    require_allowed(endpoint, rules=rules, others=[given.get("token_url", "")])
+    unknown = sorted(set(given) - _KNOWN)
+    if unknown:
+        raise UnmetNeed(
+            f"the credentials for {endpoint.authority} hold the unknown field {unknown[0]!r}",
+            hint=f"known are {', '.join(sorted(_KNOWN))}",
+        )
+    paths = {name: Path(given[name]) for name in _TLS if given.get(name)}
+    return made(
+        endpoint,
+        tls=_tls(paths) if paths else None,
+        credentials=_credentials(endpoint, given),
+    )
+
+
+def require_allowed(
+    endpoint: Endpoint, *, rules: AddressRules | None = None, others: Iterable[str] = ()
+) -> None:
+    """Refuse a model's address, before anything is opened, where it is not allowed.
+
+    Args:
+        endpoint: The model; an option of its address may name a further one, as `management` does.
+        rules: Those of the environment where None.
+        others: Further addresses that will be asked; empty ones are left out.
+
+    Raises:
+        Refused: One of them is not allowed; a retry will not help.
+    """
+    if endpoint.address.startswith("models:/"):
+        return  # the registry is the platform's own
+    given = rules if rules is not None else rules_from_environment()
+    linked = [value for value in endpoint.options.values() if "://" in value]
+    for address in (endpoint.address, *linked, *filter(None, others)):
+        given.require(address)
 
 
 def _tls(paths: Mapping[str, Path]) -> Tls:

@@ -19,7 +19,15 @@ from backbeat.ports import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["file_digest", "finished_shard", "publish", "read_scores", "record_shard"]
+__all__ = [
+    "file_digest",
+    "finished_shard",
+    "publish",
+    "read_manifest",
+    "read_part",
+    "read_scores",
+    "record_shard",
+]
 
 _FORMAT = "backbeat.scores/v1"
 
@@ -76,6 +84,16 @@ def read_scores(store: Store, output: str) -> pa.Table:
     """
     import pyarrow as pa
 
+    manifest, _ = read_manifest(store, output)
+    return pa.concat_tables([read_part(store, output, part) for part in manifest["files"]])
+
+
+def read_manifest(store: Store, output: str) -> tuple[dict[str, Any], str]:
+    """The manifest that readers follow now, and its digest.
+
+    Raises:
+        NotFound: Nothing was finished under this prefix; a retry helps once it is.
+    """
     try:
         manifest = json.loads(store.read(f"{output}/manifest.json"))
     except NotFound as error:
@@ -83,10 +101,20 @@ def read_scores(store: Store, output: str) -> pa.Table:
             f"There are no finished scores under {output!r}.",
             hint="run the scoring to its end first, or correct the prefix",
         ) from error
-    return pa.concat_tables([_part(store, output, part) for part in manifest["files"]])
+    return manifest, digest(manifest)
 
 
-def _part(store: Store, output: str, part: Mapping[str, Any]) -> pa.Table:
+def read_part(store: Store, output: str, part: Mapping[str, Any]) -> pa.Table:
+    """The rows of one of a manifest's files.
+
+    Args:
+        store: Where it is.
+        output: The prefix of the scores.
+        part: The manifest's entry: `file` and `digest`.
+
+    Raises:
+        InvalidData: It is missing or is not the one that was written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from backbeat.errors import InvalidData
+from backbeat.inference.cutting import cuts, request_bytes_of
+from backbeat.inference.media import fingerprints, media_columns, other_rows, require_media
 from backbeat.inference.pieces import Piece, Pieces
 from backbeat.inference.prediction import Prediction, served_version
 from backbeat.inference.routing import replaced, routed
@@ -32,6 +35,7 @@ class Asking:
     Args:
         parameters: The model's own, such as a temperature.
         request_rows: Rows of a request; what the server prefers, else 256, where None.
+        request_bytes: Bytes of a request's values; 8 MiB, over gRPC just under 4, where None.
         column: Name of the output where the model gives just one.
         confidence: The output that says how sure the model is; `confidence` where None.
         at_least: Rows with less confidence are asked of `doubtful`, or routed to `review`; None
@@ -41,6 +45,7 @@ class Asking:
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     request_rows: int | None = None
+    request_bytes: int | None = None
     column: str = "score"
     confidence: str | None = None
     at_least: float | None = None
@@ -158,12 +163,12 @@ class _Course:
         """Ask about all rows of the missing shards; raises the first error, the rest being kept."""
         tasks: set[asyncio.Task[None]] = set()
         try:
-            async for opened, start in self._requests(size):
+            async for opened, start, stop in self._requests(size):
                 await self._slots.acquire()
                 if self._error is not None:
                     self._slots.release()
                     break
-                task = asyncio.create_task(self._one(opened, start, start + size))
+                task = asyncio.create_task(self._one(opened, start, stop))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             # what is under way is waited for and kept, whatever has gone wrong
@@ -184,7 +189,11 @@ class _Course:
             size = (await self._client.describe()).preferred_rows or _REQUEST_ROWS
         return min(size, limit) if limit else size
 
-    async def _requests(self, size: int) -> AsyncIterator[tuple[_Open, int]]:
+    @property
+    def _request_bytes(self) -> int:
+        return self._asking.request_bytes or request_bytes_of(self._client.endpoint.transport)
+
+    async def _requests(self, size: int) -> AsyncIterator[tuple[_Open, int, int]]:
         columns = list(dict.fromkeys([*self._scoring.keys, *self._scoring.features]))
         shards = slices(self._scoring.data, self._scoring.shards, columns)
         while (found := await asyncio.to_thread(_next, shards)) is not None:
@@ -192,18 +201,21 @@ class _Course:
             if shard.index in self._scoring.entries:
                 continue
             opened = await asyncio.to_thread(self._opened, shard, rows, size)
-            starts = [at for at in range(0, shard.rows, size) if not _covered(opened, at)]
-            opened.waiting = len(starts)
-            self._missing += len(starts)
-            if not starts:
+            sent = self._scoring.features
+            asked = cuts(rows, sent, most_rows=size, most_bytes=self._request_bytes)
+            missing = [cut for cut in asked if not _covered(opened, cut[0])]
+            opened.waiting = len(missing)
+            self._missing += len(missing)
+            if not missing:
                 await self._close(opened)
-            for start in starts:
-                yield opened, start
+            for start, stop in missing:
+                yield opened, start, stop
 
     def _opened(self, shard: Shard, rows: pa.Table, size: int) -> _Open:
         # pieces of other sizes do not fit together
         name = self._scoring.names[shard.index].removeprefix("sha256:")[:16]
-        pieces = Pieces(self._scoring.store, f"{self._scoring.output}/_pieces/{name}-{size}")
+        folder = f"{self._scoring.output}/_pieces/{name}-{size}-{self._request_bytes}"
+        pieces = Pieces(self._scoring.store, folder)
         kept = pieces.found()
         if kept:
             self._resumed = True
@@ -255,7 +267,7 @@ class _Course:
 
         answers: list[pa.Table] = []
         refused: list[tuple[int, InvalidData]] = []
-        halves = [(0, len(rows))]
+        halves = _around(other_rows(rows.select(self._scoring.features)), len(rows))
         while halves:
             first, last = halves.pop(0)
             part = rows.slice(first, last - first)
@@ -271,6 +283,7 @@ class _Course:
                 self._bad += 1
                 refused.append((first, error))
         good = [table for table in answers if len(table)]
+        refused.sort(key=lambda each: each[0])
         keys = rows.select(self._scoring.keys)
         return Piece(
             start=start,
@@ -278,13 +291,23 @@ class _Course:
             answers=pa.concat_tables(good, promote_options="permissive")
             if good
             else keys.slice(0, 0),
-            bad=_side_file(keys, refused) if refused else None,
+            bad=_side_file(keys, refused, self._seen(rows, refused)) if refused else None,
         )
+
+    def _seen(
+        self, rows: pa.Table, refused: Sequence[tuple[int, InvalidData]]
+    ) -> dict[str, pa.Array]:
+        import pyarrow as pa
+
+        media = media_columns(rows.schema)
+        taken = rows.select(media).take(pa.array([at for at, _ in refused])) if media else rows
+        return fingerprints(taken, [name for name in self._scoring.features if name in media])
 
     async def _answered(self, rows: pa.Table, request_id: str) -> pa.Table:
         import pyarrow as pa
 
         asked = rows.select(self._scoring.features).combine_chunks().to_batches()[0]
+        require_media(asked)
         found = await self._predicted(self._client, asked, request_id)
         table = self._as_table(found)
         if self._asking.at_least is not None:
@@ -358,15 +381,27 @@ def _next(shards: Iterator[tuple[Shard, pa.Table]]) -> tuple[Shard, pa.Table] | 
     return next(shards, None)
 
 
+def _around(others: Sequence[int], rows: int) -> list[tuple[int, int]]:
+    """Rows that nobody need be asked about, one by one, then what lies between them."""
+    ends = [-1, *others, rows]
+    between = [(first + 1, last) for first, last in pairwise(ends) if first + 1 < last]
+    return [(at, at + 1) for at in others] + between
+
+
 def _covered(opened: _Open, start: int) -> bool:
     return any(piece.start == start for piece in opened.kept)
 
 
-def _side_file(keys: pa.Table, refused: Sequence[tuple[int, InvalidData]]) -> pa.Table:
+def _side_file(
+    keys: pa.Table, refused: Sequence[tuple[int, InvalidData]], seen: Mapping[str, pa.Array]
+) -> pa.Table:
     import pyarrow as pa
 
     rows = keys.take(pa.array([at for at, _ in refused]))
     errors = [error for _, error in refused]
-    return rows.append_column(
+    rows = rows.append_column(
         "error", pa.array([type(error).__name__ for error in errors])
     ).append_column("message", pa.array([error.message for error in errors]))
+    for name, values in seen.items():
+        rows = rows.append_column(name, values)
+    return rows

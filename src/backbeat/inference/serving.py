@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from backbeat.errors import InvalidStep
+from backbeat.inference.jobs.policy import JobPolicy
 from backbeat.inference.prices import Prices
 from backbeat.inference.resilience import Resilience
 
@@ -30,6 +31,8 @@ class Serving(BaseModel):
     Args:
         parameters: The model's own, such as a temperature and a seed.
         request_rows: Rows of a request; what the server prefers, else 256, where None.
+        request_bytes: Bytes of a request's values, before they are encoded; 8 MiB, over gRPC just
+            under 4, where None. A row of more is a request of its own.
         resilience: Deadline, retries, limit and breaker.
         credentials: Name of the credentials that the platform knows; empty for none.
         fallback: Address of a model that is asked where this one cannot answer.
@@ -40,12 +43,14 @@ class Serving(BaseModel):
         prices: What the model costs.
         max_calls: Most requests, over all attempts and mapped tasks of the run.
         max_cost: Most money, likewise.
+        jobs: How a model is asked whose answers are collected later; see docs/long-jobs.md.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     parameters: dict[str, Any] = Field(default_factory=dict)
     request_rows: int | None = Field(default=None, ge=1)
+    request_bytes: int | None = Field(default=None, ge=1)
     resilience: Resilience = Resilience()
     credentials: str = ""
     fallback: str | None = None
@@ -56,6 +61,7 @@ class Serving(BaseModel):
     prices: Prices = Prices()
     max_calls: int | None = Field(default=None, ge=1)
     max_cost: float | None = Field(default=None, gt=0)
+    jobs: JobPolicy = JobPolicy()
 
     @field_validator("fallback", "doubtful")
     @classmethod

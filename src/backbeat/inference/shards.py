@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backbeat.canonical import digest
+from backbeat.contract.media import is_binary
 from backbeat.data import reading
+from backbeat.data.large_rows import large_batches
 from backbeat.errors import Conflict, InvalidStep
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Shard", "plan", "shard_key", "slices"]
 
 _READ_ROWS = 2**16
+_LARGE_ROWS = 2**6
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,18 @@ def slices(
 def _batches(
     data: ds.Dataset, shards: Sequence[Shard], columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    batches = data.to_batches(
-        columns=list(columns),
-        batch_size=min(_READ_ROWS, shards[0].rows),
-        batch_readahead=2,
-        fragment_readahead=1,
-        # the scanner's own threads decode whole row groups ahead, however slowly they are taken
-        use_threads=False,
-        **_parquet_options(data),
-    )
+    if any(is_binary(data.schema.field(name).type) for name in columns):
+        batches = large_batches(data, columns, batch_rows=min(_LARGE_ROWS, shards[0].rows))
+    else:
+        batches = data.to_batches(
+            columns=list(columns),
+            batch_size=min(_READ_ROWS, shards[0].rows),
+            batch_readahead=2,
+            fragment_readahead=1,
+            # the scanner's threads decode whole row groups ahead, however slowly they are taken
+            use_threads=False,
+            **_parquet_options(data),
+        )
     while True:
         # only the reading: what the consumer raises between two batches is its own
         with reading("data to score"):

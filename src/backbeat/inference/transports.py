@@ -24,6 +24,10 @@ def open_transport(
         tls: Certificates; the system's authorities where None.
         credentials: Who we are.
     """
+    if endpoint.transport == "local":
+        from backbeat.inference.local_transport import LocalTransport
+
+        return LocalTransport(endpoint)
     if endpoint.transport.startswith("grpc"):
         from backbeat.inference.grpc_transport import GrpcTransport
 

@@ -25,12 +25,21 @@ class PerformContext:
         step: Whose declared needs are exposed.
         identity: The attempt.
         platform: Where the ports come from.
+        waited_for: See StepContext.
     """
 
-    def __init__(self, step: Step, identity: RunIdentity, platform: Platform) -> None:
+    def __init__(
+        self,
+        step: Step,
+        identity: RunIdentity,
+        platform: Platform,
+        *,
+        waited_for: frozenset[str] | None = None,
+    ) -> None:
         self._step = step
         self._platform = platform
         self.identity = identity
+        self.waited_for = waited_for
         self.key = ""
         self.inputs: Mapping[str, str] = {}
         self.still_ours: Callable[[], None] = lambda: None

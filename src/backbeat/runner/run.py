@@ -8,7 +8,7 @@ finish:  outcome, audit entry and outgoing events, refused if the fencing token 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from backbeat.canonical import canonical_bytes, digest
@@ -35,7 +35,12 @@ __all__ = ["run_step", "work_key"]
 
 
 def run_step(
-    step: Step, run: RunIdentity, platform: Platform, *, lease_seconds: float = LEASE_SECONDS
+    step: Step,
+    run: RunIdentity,
+    platform: Platform,
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+    waited_for: Collection[str] | None = None,
 ) -> Outcome:
     """Perform a step once for its workflow run, wherever it runs.
 
@@ -44,6 +49,9 @@ def run_step(
         run: For whom, and which attempt.
         platform: What to do it with.
         lease_seconds: How long a worker that fell silent keeps others from taking over.
+        waited_for: Ids of the remote jobs that this attempt was parked on, empty at first: then
+            the step is parked, as Waiting, while there are jobs to wait for. Where None, it waits
+            for them itself.
 
     Returns:
         Done, Waiting or Blocked. A retry after a crash gets the recorded Done back where the
@@ -57,7 +65,9 @@ def run_step(
         BackbeatError: Whatever the step itself raises; its class says if a retry helps.
     """
     platform.require(step.required(), what=step.kind)
-    context = PerformContext(step, run, platform)
+    context = PerformContext(
+        step, run, platform, waited_for=None if waited_for is None else frozenset(waited_for)
+    )
     try:
         context.inputs = step.resolve(context)
     except Exception as error:
@@ -184,7 +194,7 @@ def _ended(outcome: Outcome, claim: Claim, platform: Platform) -> Ending:
     facts: dict[str, Any] = {"step": claim.step_digest, "inputs": dict(claim.inputs)}
     if isinstance(outcome, Blocked):
         facts |= {"reason": outcome.reason, "evidence": digest(outcome.evidence)}
-        messages = [_event("FAIL", claim, platform, facts, error=outcome.reason)]
+        messages = [_event("FAIL", claim, platform, facts, outcome=outcome, error=outcome.reason)]
     else:
         facts |= {"value": outcome.value, "evidence": digest(outcome.evidence)}
         facts["outputs"] = {ref.uri: ref.digest for ref in outcome.outputs}
@@ -220,7 +230,7 @@ def _event(
     platform: Platform,
     facts: Mapping[str, Any],
     *,
-    outcome: Done | None = None,
+    outcome: Done | Blocked | None = None,
     error: str | None = None,
 ) -> Message:
     return lineage_event(
@@ -231,7 +241,7 @@ def _event(
         namespace=platform.namespace,
         facts=facts,
         inputs=outcome.inputs if outcome else (),
-        outputs=outcome.outputs if outcome else (),
+        outputs=outcome.outputs if isinstance(outcome, Done) else (),
         assertions=outcome.evidence.get("assertions", ()) if outcome else (),
         error=error,
     )

@@ -255,12 +255,17 @@ class DriftCheck(Step):
 
 
 def _assertions(decision: Decision) -> list[dict[str, Any]]:
-    """The verdicts as OpenLineage's data quality assertions: the batch's, and each column's."""
+    """The verdicts as OpenLineage's data quality assertions: the batch's, and each column's.
+
+    A column with too few rows to judge is left out: its assertion was not evaluated, and the facet
+    has no third answer. The batch's own then still fails, for it is not known to be stable.
+    """
     return [
         {"assertion": "drift", "success": decision.verdict == "stable"},
         *(
             {"assertion": "drift", "success": not column.alarming, "column": column.name}
             for column in decision.columns
+            if column.verdict != "insufficient_data"
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""inference.call/v1: a few rows asked of a served model, and its answer as a value."""
+"""inference.call/v1: a few rows asked of a model, and its answer as a value."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _MOST_ROWS = 1000
 
 
 class Infer(Step):
-    """Ask a served model about a few rows; a retry after a crash gets the recorded answer.
+    """Ask a model about a few rows; a retry after a crash gets the recorded answer.
 
     For a table there is `BatchInference`: what is asked and answered here is kept as a value.
 
     Args:
-        model: Address of a served model, such as `kserve-v1+http://host:8080/v1/models/churn`.
+        model: Address of a served model, such as `kserve-v1+http://host:8080/v1/models/churn`; or
+            `models:/<name>@<alias>` or `models:/<name>/<version>`, loaded in this process.
         rows: 1 to 1000 rows, each an object of one value a column.
         column: Name of the output where the model gives just one.
         serving: How the model is asked; its defaults where None. With `at_least` an answer that is
@@ -36,7 +37,7 @@ class Infer(Step):
     """
 
     kind: ClassVar[str] = "inference.call/v1"
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.REGISTRY})
 
     model: str = Field(min_length=1)
     rows: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=_MOST_ROWS)
@@ -47,6 +48,24 @@ class Infer(Step):
     @classmethod
     def _known_address(cls, model: str) -> str:
         return model if "{{" in model else known_address(model)
+
+    def required(self) -> frozenset[Need]:
+        """A registry only where one of the models is in it."""
+        return self.needs if any(map(_is_registered, self._models)) else frozenset()
+
+    def resolve(self, ctx: StepContext) -> dict[str, str]:
+        """Pin a registered model to a version; refuses a model that may not be asked."""
+        from backbeat.steps.permitted import require_permitted
+
+        require_permitted(ctx, self._models)
+        if _is_registered(self.model):
+            return {"model": ctx.registry.resolve(self.model).uri}
+        return {}
+
+    @property
+    def _models(self) -> tuple[str, ...]:
+        serving = self.serving or Serving()
+        return tuple(filter(None, (self.model, serving.fallback, serving.doubtful)))
 
     def perform(self, ctx: StepContext) -> Outcome:
         """Ask once; the client tries again what may be tried again."""
@@ -59,6 +78,7 @@ class Infer(Step):
         from backbeat.steps.served_scoring import cap_of, client_for
 
         serving = self.serving or Serving()
+        model = ctx.inputs.get("model", self.model)
         cap = cap_of(ctx, serving)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(cap.give_back)
@@ -66,12 +86,14 @@ class Infer(Step):
             async def client(address: str | None, **options: Any) -> Any:
                 if not address:
                     return None
+                if _is_registered(address):
+                    options["registry"] = lambda: ctx.registry
                 made = client_for(ctx, address, serving, before_call=cap.before_call, **options)
                 return await stack.enter_async_context(made)
 
             table, origin = await answer_rows(
                 _batch(self.rows),
-                await client(self.model, fallback=await client(serving.fallback)),
+                await client(model, fallback=await client(serving.fallback)),
                 serving=serving,
                 column=self.column,
                 request_id=ctx.effect_id("call")[7:39],
@@ -92,6 +114,10 @@ class Infer(Step):
             metrics={"rows": len(self.rows), "seconds": origin.seconds, **origin.usage},
             inputs=(DataRef(uri=origin.address, digest=origin.version, format="model"),),
         )
+
+
+def _is_registered(address: str) -> bool:
+    return address.startswith("models:/")
 
 
 def _batch(rows: tuple[dict[str, Any], ...]) -> Any:

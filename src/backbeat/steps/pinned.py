@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backbeat.canonical import digest
+from backbeat.contract.media import with_media_types
 from backbeat.data import open_dataset, references
 from backbeat.errors import Conflict
 from backbeat.reference import DataRef, Dataset
@@ -43,6 +44,10 @@ def open_pinned(
     data = open_dataset(ctx.store, refs)
     if contract is not None:
         _require(contract, data, name, dataset)
+        said = {each.name: each.media_type for each in contract.columns if each.media_type}
+        if said:
+            # most writers of files do not say it themselves
+            data = data.replace_schema(with_media_types(data.schema, said))
     return data, refs
 
 

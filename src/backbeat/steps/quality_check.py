@@ -97,7 +97,7 @@ class QualityCheck(Step):
             "failures": [item.model_dump(mode="json") for item in result.failures],
         }
         if result.critical and self.on_failure == "block":
-            return Blocked(reason=result.summary, evidence={**evidence, **value})
+            return Blocked(reason=result.summary, evidence={**evidence, **value}, inputs=refs)
         return Done(
             value=value,
             metrics={"rows": result.rows, "failed": len(result.failures)},

@@ -21,7 +21,7 @@ from backbeat.step import StepContext
 if TYPE_CHECKING:
     from backbeat.inference.protocol import ModelInfo
 
-__all__ = ["cap_of", "client_for", "score_with_server", "version_now"]
+__all__ = ["cap_of", "client_for", "score_with_server", "version_now", "within"]
 
 
 def version_now(ctx: StepContext, address: str, serving: Serving) -> str:
@@ -95,6 +95,7 @@ def score_with_server(
                 Asking(
                     parameters=serving.parameters,
                     request_rows=serving.request_rows,
+                    request_bytes=serving.request_bytes,
                     column=column,
                     confidence=serving.confidence,
                     at_least=serving.at_least,
@@ -103,7 +104,7 @@ def score_with_server(
                 tally=tally,
                 doubtful=doubtful,
                 settle=cap.settle,
-                forecast=lambda calls: _within(serving, calls),
+                forecast=lambda calls: within(serving, calls),
                 progress=lambda done, total: ctx.progress(done, total, "rows"),
                 ensure_current=ctx.ensure_current,
                 accept=accept,
@@ -119,8 +120,8 @@ def score_with_server(
     return scored, said, tally.metrics()
 
 
-def _within(serving: Serving, calls: int) -> None:
-    """Refuse, before the first call, work that cannot fit under its cap."""
+def within(serving: Serving, calls: int) -> None:
+    """Raise BudgetSpent, before the first call, of work that cannot fit under its cap."""
     cost = serving.prices.cost(calls=calls, seconds=0.0, usage={})
     if serving.max_calls is not None and calls > serving.max_calls:
         raise BudgetSpent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backbeat.testing.job_server import BatchServer, batch_server
 from backbeat.testing.model_server import ModelServer, model_server
 
-__all__ = ["ModelServer", "model_server"]
+__all__ = ["BatchServer", "ModelServer", "batch_server", "model_server"]

@@ -21,7 +21,7 @@ from backbeat_provider.operators.templated import DatasetFields, JsonFields, Tem
 
 OPERATORS = [getattr(operators, name) for name in operators.__all__]
 # what the adapter adds to a step's fields
-ADDED = {"follow", "stop_on"}
+ADDED = {"deferrable", "follow", "stop_on"}
 
 
 def _fields(operator: type[StepOperator]) -> dict[str, inspect.Parameter]:

@@ -12,11 +12,13 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from parcels import attempt
 
 from backbeat import Actor, Platform, embedded, run_step
+from backbeat.alerts import Alert, Told
 from backbeat.kinds import step_from_json
 from backbeat.signoff import vote
 
@@ -114,3 +116,20 @@ def cast(
         evidence_digest=shown,
         clock=lambda: at,
     )
+
+
+def tell(folder: str, heard: str, alert: Alert, partition: str, point: Point) -> None:
+    """Tell people of what was found in a batch, as an orchestrator does, until the process dies."""
+    platform = opened(folder, None)
+    arm(platform, point)
+    told_people(platform, heard, alert, partition)
+
+
+def told_people(platform: Platform, heard: str, alert: Alert, partition: str) -> None:
+    """Ask if it is news, tell, and note it; people are a file of what they have heard."""
+    known = Told(platform.store, "monitors/night", alert.kind)
+    news = known.is_news(alert)
+    if news:
+        with Path(heard).open("a") as people:
+            people.write(f"{partition}\n")
+    known.note(partition, alert, told=news)

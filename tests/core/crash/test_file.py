@@ -16,8 +16,14 @@ STEPS: dict[str, Step] = {
     "quality": quality(DATA),
     "drift": drift(DATA),
     "profile": profile(DATA, model=f"models:/{MODEL}/2"),
+    "result": quality(DATA, monitor="monitors/night", partition=f"{DAYS[3]}"),
 }
-FOLDERS = {"quality": "reports/quality/", "drift": "reports/drift/", "profile": "profiles/new.json"}
+FOLDERS = {
+    "quality": "reports/quality/",
+    "drift": "reports/drift/",
+    "profile": "profiles/new.json",
+    "result": "monitors/night/quality/",
+}
 POINTS = {
     "before": Point("before", "store.write"),
     "inside-unnamed": Point("before", "os:replace"),
@@ -26,7 +32,7 @@ POINTS = {
     "recorded": Point("after", "ledger.finish"),
 }
 NOT_THERE = {"before", "inside-unnamed"}
-# the three write alike, and loading the quality library takes seconds
+# all of them write alike, and loading the quality library takes seconds
 CELLS = [
     (task, window)
     for task in STEPS

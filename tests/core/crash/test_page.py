@@ -28,6 +28,7 @@ COLUMNS = {
     "after, not recorded",
     "recorded, not known",
     "after, still in the outbox",
+    "recorded",
     "deleted",
 }
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from backbeat import Actor, Done, Platform, RunIdentity, embedded, run_step
-from backbeat.errors import BudgetSpent, InvalidData, InvalidStep
+from backbeat.errors import BudgetSpent, InvalidData, InvalidStep, Refused, UnmetNeed
 from backbeat.kinds import step_from_fields
+from backbeat.ports import Verdict
 from backbeat.steps import Infer
 
 
@@ -88,6 +89,82 @@ def test_rows_that_are_none_are_refused(
 
 
 def test_an_address_is_needed() -> None:
-    """A registered model is for BatchInference."""
-    with pytest.raises(InvalidStep, match="no address of a served model"):
-        step_from_fields(Infer, {"model": "models:/m@champion", "rows": [{"x": 1}]})
+    """What names neither a served nor a registered model is refused when it is written."""
+    for model in ("models:/m", "m", "http://host/m"):
+        with pytest.raises(InvalidStep, match="names no registered|no address of a served model"):
+            step_from_fields(Infer, {"model": model, "rows": [{"x": 1}]})
+
+
+@pytest.fixture
+def registered(tmp_path: Path) -> Platform:
+    """A platform whose registry has the model `double`, of which version 1 is the champion."""
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+
+    found = embedded(tmp_path / "registered")
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    run = found.registry.log_model(
+        LinearRegression().fit(frame, frame["x"] * 2),
+        effect_id="e",
+        experiment="e",
+        predict="predict",
+        sample=frame,
+        params={},
+        metrics={},
+        tags={},
+    )
+    found.registry.register("double", source=run, effect_id="e", tags={})
+    found.registry.set_alias("double", "champion", "1")
+    return found
+
+
+def test_a_registered_model_is_asked_in_this_process(registered: Platform) -> None:
+    """Its alias is pinned to a version at the claim, and the answer is recorded as any other."""
+    done = infer(registered, "models:/double@champion", 1.0, 2.0)
+    assert [row["score"] for row in done.value["predictions"]] == pytest.approx([2, 4])
+    assert (done.value["model"], done.value["version"]) == ("models:/double/1", "1")
+    assert registered.ledger.runs()[0].inputs == {"model": "models:/double/1"}
+
+
+def test_a_registered_model_stands_in_for_a_served_one(registered: Platform, server: Any) -> None:
+    """As the fallback of a server that is ill."""
+    server.failing = [(500, {})] * 100
+    found = infer(registered, server.address, 3.0, serving={"fallback": "models:/double/1"})
+    assert found.value["predictions"][0]["score"] == pytest.approx(6)
+    assert found.value["model"] == "models:/double/1"
+
+
+def test_a_registered_model_needs_a_registry(platform: Platform) -> None:
+    """And a served one does not."""
+    with pytest.raises(UnmetNeed, match="needs a registry"):
+        infer(platform, "models:/double@champion", 1.0)
+
+
+def test_an_address_that_is_not_allowed_is_refused_at_the_claim(
+    platform: Platform, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent, and the refusal is on record."""
+    monkeypatch.setenv("BACKBEAT_ALLOWED_ADDRESSES", "https://*.models.internal")
+    with pytest.raises(Refused, match="not among the addresses that are allowed"):
+        infer(platform, server.address, 1.0)
+    assert not server.asked
+    (run,) = platform.ledger.runs()
+    assert run.outcome is not None
+    assert (run.outcome["error"], run.outcome["retryable"]) == ("Refused", False)
+
+
+def test_the_policy_is_asked_about_every_model(
+    platform: Platform, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fallback too, which may never be needed."""
+    other = "kserve-v1+http://127.0.0.1:1/v1/models/other"
+
+    class Strict:
+        def decide(self, action: str, *, identity: RunIdentity, facts: Any) -> Verdict:
+            return Verdict(allowed=facts.get("address") != other, reason="it is not ours")
+
+    monkeypatch.setattr(platform, "policy", Strict())
+    infer(platform, server.address, 1.0)
+    with pytest.raises(Refused, match="it is not ours"):
+        infer(platform, server.address, 2.0, serving={"fallback": other})
+    assert len(server.asked) == 1

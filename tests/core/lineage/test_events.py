@@ -211,7 +211,7 @@ def _sent(rows: Make, ledger_file: Any) -> list[dict[str, Any]]:
     ("perform", "last"),
     [
         (lambda ctx: Done(inputs=(READ,), outputs=(WRITTEN,)), "COMPLETE"),
-        (lambda ctx: Blocked(reason="broken data"), "FAIL"),
+        (lambda ctx: Blocked(reason="broken data", inputs=(READ,)), "FAIL"),
         (InvalidData("it is empty"), "FAIL"),
     ],
     ids=["done", "blocked", "failed"],
@@ -247,4 +247,32 @@ def test_every_step_starts_and_ends(
         assert [item["name"] for item in end["outputs"]] == [WRITTEN.uri]
     else:
         message = end["run"]["facets"]["errorMessage"]["message"]
-        assert message in ("broken data", "it is empty")
+        read = [item["name"] for item in end["inputs"]]
+        assert (message, read) in [("broken data", [READ.uri]), ("it is empty", [])]
+        assert end["outputs"] == []
+
+
+def test_a_gate_that_blocks_says_what_it_saw_of_what(
+    *, platform: Platform, attempt: Make, ledger_file: Any, rows: Make
+) -> None:
+    """Its FAIL event has its inputs and their assertions, as a COMPLETE event would."""
+    from typing import ClassVar
+
+    from backbeat import Outcome, Step
+
+    seen = {"assertion": "not_null", "success": False, "column": "x", "severity": "error"}
+
+    class Gate(Step):
+        kind: ClassVar[str] = "toy.gate/v1"
+        needs: ClassVar[frozenset[Any]] = frozenset()
+
+        def perform(self, ctx: Any) -> Outcome:
+            return Blocked(reason="no", evidence={"assertions": [seen]}, inputs=(READ, MODEL))
+
+    run_step(Gate(), attempt(), platform)
+    *_, end = _sent(rows, ledger_file)
+    assert end["eventType"] == "FAIL"
+    table, model = end["inputs"]
+    assert table["facets"]["version"]["datasetVersion"] == READ.digest
+    assert table["inputFacets"]["dataQualityAssertions"]["assertions"] == [seen]
+    assert (model["name"], model["inputFacets"]) == (MODEL.uri, {})

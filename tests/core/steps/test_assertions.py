@@ -24,9 +24,12 @@ def told(season: Season) -> Any:
         season.run(step)
         tick(embedded(season.folder))
         folder = Path(season.folder) / "store" / "lineage"
-        events = [json.loads(path.read_bytes()) for path in folder.glob("*-COMPLETE.json")]
+        events = [json.loads(path.read_bytes()) for path in folder.glob("*.json")]
         (event,) = [
-            event for event in events if event["run"]["facets"]["backbeat"]["step"] == step.digest()
+            event
+            for event in events
+            if event["run"]["facets"]["backbeat"]["step"] == step.digest()
+            and event["eventType"] != "START"
         ]
         facets = {
             item["name"]: item["inputFacets"].get("dataQualityAssertions")
@@ -69,6 +72,32 @@ def test_a_quality_check_asserts_each_expectation(told: Any) -> None:
             },
         ]
     }
+
+
+def test_a_check_that_blocks_asserts_all_the_same(season: Season, told: Any) -> None:
+    """Its event is a FAIL, on the very table, with what did not hold and what did."""
+    expected = [
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "hour", "max_value": 9},
+        },
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "depot"}},
+    ]
+    found = told(quality(DAY, suite=expected))
+    assert season.ended("blocked") == ["quality.check/v1"]
+    assert list(found) == [DAY]
+    assert [(item["column"], item["success"]) for item in found[DAY]] == [
+        ("hour", False),
+        ("depot", True),
+    ]
+
+
+def test_what_could_not_be_judged_is_not_asserted(season: Season, told: Any) -> None:
+    """Five rows show nothing of a column: no assertion of it, and the batch's does not hold."""
+    few = season.land("landing/few.parquet", schedule(DAYS[3]).slice(0, 5))
+    assert told(drift(few, columns=["distance_km", "hour"], report=""))[few] == [
+        {"assertion": "drift", "success": False}
+    ]
 
 
 def test_a_drift_check_asserts_the_batch_and_each_column(season: Season, told: Any) -> None:

@@ -59,6 +59,7 @@ def test_bad_data_blocks(season: Season) -> None:
 
     assert isinstance(outcome, Blocked)
     assert outcome.evidence["failed"] == ["expect_column_values_to_be_between(hour)"]
+    assert [ref.uri for ref in outcome.inputs] == [DAY]
     assert season.ended("blocked") == ["quality.check/v1"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bentoml
+import bentoml_media
 import models
 import numpy as np
 import pydantic
@@ -16,7 +17,7 @@ class Row(pydantic.BaseModel):
 
 
 @bentoml.service(name="churn")
-class Churn:
+class Churn(bentoml_media.MediaMethods):
     @bentoml.api
     def classify(self, rows: np.ndarray) -> np.ndarray:
         """Rows as an array: a list of lists."""

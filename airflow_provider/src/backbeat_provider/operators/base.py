@@ -129,7 +129,7 @@ class StepOperator(BaseOperator):  # type: ignore[misc]
         try:
             platform = BackbeatHook(self.backbeat_conn_id).get_platform()
             outcome = perform(platform)
-            if isinstance(outcome, Waiting):
+            if isinstance(outcome, Waiting) and not outcome.jobs:
                 from backbeat_provider.required_actions import show
 
                 withdraw_earlier(platform, context, outcome.request_id)

@@ -27,6 +27,8 @@ _SHIPPED = {
     "seldon-v1": "backbeat.inference.protocols.seldon_v1:SeldonV1",
     "torchserve": "backbeat.inference.protocols.torchserve:TorchServe",
 }
+# no address begins with it: see `backbeat.inference.address.is_in_process`
+_LOCAL = {"in-process": "backbeat.inference.protocols.in_process:InProcess"}
 
 
 def known_protocols() -> list[str]:
@@ -41,8 +43,9 @@ def protocol_named(name: str) -> ModelProtocol:
     Raises:
         InvalidStep: A package registered it, and it does not load.
     """
-    if name in _SHIPPED:
-        module, _, member = _SHIPPED[name].partition(":")
+    ours = _SHIPPED | _LOCAL
+    if name in ours:
+        module, _, member = ours[name].partition(":")
         shipped: ModelProtocol = getattr(import_module(module), member)()
         return shipped
     found = _registered()[name]

@@ -4,7 +4,9 @@
     bentoml+http://host:3000/classify?argument=rows
 
 The service's schema says what the rows are called and whether they are arrays or records; without
-`?argument=` they are the first parameter. https://docs.bentoml.com/en/latest/
+`?argument=` they are the first parameter. Parameters that are files (`list[Path]`, images) get a
+binary column, as a form; other columns beside it go to the parameters of their names.
+https://docs.bentoml.com/en/latest/build-with-bentoml/iotypes.html
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from backbeat.errors import InvalidAnswer, InvalidStep, NotFound
+from backbeat.contract.media import is_binary, media_type_of
+from backbeat.errors import ContractBroken, InvalidAnswer, InvalidStep, NotFound
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, Field, ModelInfo
 from backbeat.inference.protocols.http_json import HttpJson, get, no_parameters
 from backbeat.inference.protocols.json_answers import as_outputs, read_json
-from backbeat.inference.protocols.json_rows import as_lists, as_records, json_request
+from backbeat.inference.protocols.json_rows import as_lists, as_records, as_table, json_request
+from backbeat.inference.protocols.multipart import File, multipart_request
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +40,8 @@ _DATATYPES = {
     **{f"uint{bits}": f"UINT{bits}" for bits in (8, 16, 32, 64)},
 }
 _ANY_NUMBER = "FP64"
+_FILES = "BYTES"
+_ANY_BYTES = "application/octet-stream"
 
 
 class BentoML(HttpJson):
@@ -96,11 +102,62 @@ class BentoML(HttpJson):
                 hint=f"its parameters are: {', '.join(declared)}",
             )
         of_numbers = argument in declared and declared[argument].datatype
+        if of_numbers == _FILES:
+            return self._with_files(endpoint, info, declared[argument], rows, parameters)
         value = as_lists(rows) if of_numbers else as_records(rows)
         if argument:
             return json_request(endpoint.url, {**parameters, argument: value}, rows)
         no_parameters(endpoint, parameters)
         return json_request(endpoint.url, value, rows)
+
+    def _with_files(
+        self,
+        endpoint: Endpoint,
+        info: ModelInfo,
+        files: Field,
+        rows: pa.RecordBatch,
+        parameters: Mapping[str, Any],
+    ) -> Request:
+        several = files.shape == (-1,)
+        if not several and rows.num_rows != 1:
+            raise ContractBroken(
+                f"{endpoint.path} takes one file a request, and there are {rows.num_rows} rows.",
+                hint="ask about one row at a time, `request_rows` of 1, or let it take a list",
+            )
+        names = rows.schema.names
+        at = names.index(files.name) if files.name in names else 0
+        binary = [
+            name for name, kind in zip(names, rows.schema.types, strict=True) if is_binary(kind)
+        ]
+        if not is_binary(rows.schema.types[at]) or (files.name not in names and len(binary) != 1):
+            raise ContractBroken(
+                f"{endpoint.path} takes files as {files.name or 'its body'}, and the binary "
+                f"columns are {', '.join(binary) or 'none'}.",
+                hint="name the column as the parameter, or leave out all others",
+            )
+        media_type = media_type_of(rows.schema.field(at)) or _ANY_BYTES
+        contents = [_content(names[at], row, value) for row, value in enumerate(rows.column(at))]
+        if not files.name:
+            no_parameters(endpoint, parameters)
+            headers = {"accept": "application/json", "content-type": media_type}
+            return Request(method="POST", url=endpoint.url, headers=headers, body=tuple(contents))
+        taken = {field.name: field for field in info.inputs}
+        beside = [name for place, name in enumerate(names) if place != at]
+        unknown = sorted(name for name in beside if name not in taken)
+        if unknown:
+            raise ContractBroken(
+                f"{endpoint.path} has no parameter for the columns {', '.join(unknown)}.",
+                hint=f"its parameters are: {', '.join(taken)}",
+            )
+        values = {**parameters}
+        for name in beside:
+            (column,) = zip(*as_table(rows.select([name])), strict=True)
+            values[name] = list(column) if several else column[0]
+        parts = [
+            File(name=files.name, filename=f"{row}", media_type=media_type, content=content)
+            for row, content in enumerate(contents)
+        ]
+        return multipart_request(endpoint.url, parts, values)
 
     def decode(
         self, endpoint: Endpoint, info: ModelInfo, rows: pa.RecordBatch, response: Response
@@ -111,6 +168,15 @@ class BentoML(HttpJson):
             model=info.name,
             request_id=response.headers.get("x-bentoml-request-id", ""),
         )
+
+
+def _content(name: str, row: int, value: Any) -> memoryview:
+    if not value.is_valid:
+        raise ContractBroken(
+            f"Column {name!r} is null in row {row}, and a file is never missing.",
+            hint="leave such rows out",
+        )
+    return memoryview(value.as_buffer())
 
 
 def _parameters(schema: Mapping[str, Any]) -> tuple[Field, ...]:
@@ -127,5 +193,9 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
         datatype = _DATATYPES.get(str(schema.get("dtype")), _ANY_NUMBER)
         return Field(name=name, datatype=datatype, shape=shape or (-1,))
     items = schema.get("items")
+    if schema.get("type") == "file":
+        return Field(name=name, datatype=_FILES, shape=())
+    if isinstance(items, Mapping) and items.get("type") == "file":
+        return Field(name=name, datatype=_FILES, shape=(-1,))
     of_arrays = isinstance(items, Mapping) and items.get("type") == "array"
     return Field(name=name, datatype=_ANY_NUMBER if of_arrays else "", shape=(-1,))

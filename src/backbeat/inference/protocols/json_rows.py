@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from backbeat.contract.media import is_binary
 from backbeat.errors import ContractBroken
 from backbeat.inference.message import Request
 
@@ -18,12 +19,12 @@ _HEADERS = {"accept": "application/json", "content-type": "application/json"}
 
 
 def as_lists(rows: pa.RecordBatch) -> list[Any]:
-    """A list of values a row; where one column of lists is all there is, its lists themselves.
+    """A list of values a row; where one column of lists or of bytes is all there is, its values.
 
     Raises:
         ContractBroken: A column's type has no form in JSON.
     """
-    if rows.num_columns == 1 and _is_list(rows.schema.field(0).type):
+    if rows.num_columns == 1 and (_is_list(kind := rows.schema.field(0).type) or is_binary(kind)):
         return _values(rows.column(0), rows.schema.names[0])
     return as_table(rows)
 
@@ -41,7 +42,7 @@ def as_table(rows: pa.RecordBatch, *, text_of_bytes: bool = False) -> list[list[
     columns = _columns(rows)
     if text_of_bytes:
         columns = [
-            [value and value["b64"] for value in column] if _is_binary(field.type) else column
+            [value and value["b64"] for value in column] if is_binary(field.type) else column
             for column, field in zip(columns, rows.schema, strict=True)
         ]
     return [list(row) for row in zip(*columns, strict=True)]
@@ -98,7 +99,7 @@ def _values(column: pa.Array, name: str) -> list[Any]:
     if pa.types.is_fixed_size_list(kind) and column.null_count == 0:
         flat, size = _values(column.flatten(), name), kind.list_size
         return [flat[row * size : (row + 1) * size] for row in range(len(column))]
-    if _is_binary(kind):
+    if is_binary(kind):
         return [
             None if value is None else {"b64": b64encode(value).decode()}
             for value in column.to_pylist()
@@ -146,19 +147,6 @@ def _is_plain(kind: pa.DataType) -> bool:
             pa.types.is_timestamp,
             pa.types.is_struct,
             pa.types.is_null,
-        )
-    )
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_fixed_size_binary,
         )
     )
 

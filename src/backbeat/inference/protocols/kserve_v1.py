@@ -5,7 +5,8 @@
     kserve-v1+http://host:8080/v1/models/churn?rows=records
 
 An instance is the list of a row's values, or a record of them with `?rows=records`; of a single
-column of lists it is the list itself. https://kserve.github.io/website/docs/concepts/architecture/
+column of lists or of bytes it is the value itself. Bytes are `{"b64": ...}`, as TensorFlow Serving
+has them (https://www.tensorflow.org/tfx/serving/api_rest). https://kserve.github.io/website/docs/concepts/architecture/
 data-plane/v1-protocol
 """
 

@@ -1,9 +1,9 @@
 """Chat completions of OpenAI's API: a row as a conversation, and what the model says as columns.
 
 A row has `prompt` (text) or `messages` (JSON: a list of `role` and `content`), perhaps `system`
-(text), and documents: binary columns whose field has the metadata `media_type`, an image's or that
-of audio as WAV or MP3. The answer has `text`, `finish_reason` and `refusal`; `json` where a
-schema was asked for, and `confidence` where `logprobs` were.
+(text), and documents: binary columns whose field has the metadata `media_type`, an image's, that
+of audio as WAV or MP3, or that of a PDF. The answer has `text`, `finish_reason` and `refusal`;
+`json` where a schema was asked for, and `confidence` where `logprobs` were.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backbeat.canonical import canonical_bytes
+from backbeat.contract.media import is_binary, media_type_of
 from backbeat.errors import ContractBroken, InvalidAnswer, InvalidData, InvalidStep
 from backbeat.inference.address import Endpoint
 from backbeat.inference.prediction import CONFIDENCE
@@ -44,13 +45,8 @@ PARAMETERS = frozenset(
 )
 
 _TEXTS = ("prompt", "messages", "system")
-_AUDIO = {
-    "audio/mp3": "mp3",
-    "audio/mpeg": "mp3",
-    "audio/vnd.wave": "wav",
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-}
+_AUDIO = {"audio/mpeg": "mp3", "audio/wav": "wav"}
+_PDF = "application/pdf"
 _JSON = frozenset({"json_schema", "json_object"})
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME = 64
@@ -150,7 +146,7 @@ def _conversation(rows: pa.RecordBatch) -> list[Any]:
     documents = []
     for field, column in zip(rows.schema, rows.columns, strict=True):
         value = column[0].as_py()
-        if _is_binary(field.type):
+        if is_binary(field.type):
             if value is not None:
                 documents.append(_document(field, value))
         elif field.name in _TEXTS:
@@ -218,23 +214,20 @@ def _illustrated(messages: list[Any], documents: list[dict[str, Any]]) -> list[A
 
 
 def _document(field: pa.Field, value: bytes) -> dict[str, Any]:
-    media = (field.metadata or {}).get(b"media_type", b"").decode(errors="replace").lower()
+    media = media_type_of(field)
     coded = b64encode(value).decode()
     if media.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": f"data:{media};base64,{coded}"}}
     if media in _AUDIO:
         return {"type": "input_audio", "input_audio": {"data": coded, "format": _AUDIO[media]}}
+    if media == _PDF:
+        data = f"data:{media};base64,{coded}"
+        return {"type": "file", "file": {"filename": f"{field.name}.pdf", "file_data": data}}
     raise ContractBroken(
         f"Column {field.name!r} holds documents of {media or 'an unknown kind'}.",
-        hint=f"give the field the metadata `media_type`: image/… or {', '.join(sorted(_AUDIO))}",
+        hint=f"give the field the metadata `media_type`: image/…, "
+        f"{', '.join(sorted(_AUDIO))} or {_PDF}",
     )
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    return any(test(kind) for test in tests)
 
 
 def _text(endpoint: Endpoint, found: Any, name: str) -> str | None:

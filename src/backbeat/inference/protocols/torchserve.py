@@ -3,6 +3,10 @@
     torchserve+http://host:8080/predictions/churn
     torchserve+http://host:8080/predictions/churn/2?management=http://host:8081
     torchserve+http://host:8080/predictions/churn?management=&rows=lists
+    torchserve+http://host:8080/predictions/resnet?rows=raw
+
+With `?rows=raw` a request is one row, and its body the bytes of its binary column, as TorchServe's
+own handlers of images and audio take them.
 
 The management API is at port 8081 of the same host unless the address says otherwise; with
 `?management=` it is not asked, and readiness is what `/ping` says, which is "Healthy" without a
@@ -18,7 +22,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from backbeat.errors import BackbeatError, InvalidAnswer, InvalidData, InvalidStep, Refused
+from backbeat.contract.media import is_binary, media_type_of
+from backbeat.errors import (
+    BackbeatError,
+    ContractBroken,
+    InvalidAnswer,
+    InvalidData,
+    InvalidStep,
+    Refused,
+)
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo
@@ -32,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchServe"]
 
 _MANAGEMENT_PORT = 8081
+_RAW = "raw"
 _ORIGIN = re.compile(r"https?://[^/?#@]+/?")
 # what TorchServe says, with 503, of a handler that raised
 _HANDLER_RAISED = "Prediction failed"
@@ -47,9 +60,14 @@ class TorchServe(HttpJson):
     example = "torchserve+http://<host>:8080/predictions/<name>?management=http://<host>:8081"
     options = frozenset({"management", "rows"})
 
+    def rows_a_request(self, endpoint: Endpoint) -> int:
+        """One where a row is the whole body; else there is no limit."""
+        return 1 if _raw(endpoint) else 0
+
     def check(self, endpoint: Endpoint) -> None:
         """Raise InvalidStep where an address is not one of this protocol, and say what is."""
-        super().check(endpoint)
+        others = {name: said for name, said in endpoint.options.items() if name != "rows"}
+        super().check(dataclasses.replace(endpoint, options=others) if _raw(endpoint) else endpoint)
         management = endpoint.options.get("management")
         if management and not _ORIGIN.fullmatch(management):
             raise InvalidStep(
@@ -95,8 +113,10 @@ class TorchServe(HttpJson):
         rows: pa.RecordBatch,
         parameters: Mapping[str, Any],
     ) -> Request:
-        """Rows as a JSON list, which the handler finds as the request's `body`."""
+        """Rows as a JSON list, which the handler finds as the request's `body`; or one's bytes."""
         no_parameters(endpoint, parameters)
+        if _raw(endpoint):
+            return _raw_request(endpoint, rows)
         return json_request(endpoint.url, rows_as(endpoint, as_records)(rows), rows)
 
     def decode(
@@ -105,8 +125,10 @@ class TorchServe(HttpJson):
         """What the handler returned, with or without the envelope `predictions`, as rows."""
         said = read_json(endpoint, response)
         wrapped = isinstance(said, Mapping) and said.keys() == {"predictions"}
+        found = said["predictions"] if wrapped else said
         return Answer(
-            outputs=as_outputs(endpoint, said["predictions"] if wrapped else said, rows.num_rows),
+            # the handler's answer to one request is the answer to its one row
+            outputs=as_outputs(endpoint, [found] if _raw(endpoint) else found, rows.num_rows),
             version=self.named(endpoint)["version"],
             request_id=response.headers.get("x-request-id", ""),
         )
@@ -135,6 +157,32 @@ class TorchServe(HttpJson):
                 failure.message, hint="give the connection the inference or management key"
             )
         return failure
+
+
+def _raw(endpoint: Endpoint) -> bool:
+    return endpoint.options.get("rows") == _RAW
+
+
+def _raw_request(endpoint: Endpoint, rows: pa.RecordBatch) -> Request:
+    binary = [field for field in rows.schema if is_binary(field.type)]
+    if rows.num_rows != 1 or rows.num_columns != 1 or not binary:
+        raise ContractBroken(
+            f"A request with ?rows=raw is one row of one binary column, and there are "
+            f"{rows.num_rows} rows of {', '.join(map(str, rows.schema.types)) or 'nothing'}.",
+            hint="name that column in `features`, and ask about one row at a time",
+        )
+    value = rows.column(0)[0]
+    if not value.is_valid:
+        raise ContractBroken(
+            f"Column {binary[0].name!r} is null, and there is nothing to send.",
+            hint="leave such rows out",
+        )
+    headers = {
+        "accept": "application/json",
+        "content-type": media_type_of(binary[0]) or "application/octet-stream",
+    }
+    body = (memoryview(value.as_buffer()),)
+    return Request(method="POST", url=endpoint.url, headers=headers, body=body)
 
 
 def _foreign(endpoint: Endpoint) -> InvalidAnswer:
