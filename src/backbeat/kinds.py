@@ -143,5 +143,8 @@ def _explained(cls: type[Step], error: ValidationError) -> InvalidStep:
 
 
 def _short(value: Any, limit: int = 80) -> str:
-    text = repr(value)
+    from backbeat.telemetry import redact
+
+    # what does not validate is shown, and may be an address with a password
+    text = redact(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -7,6 +7,7 @@ import pytest
 from backbeat import Step
 from backbeat.errors import InvalidStep
 from backbeat.kinds import KINDS, step_class, step_from_fields, step_from_json
+from backbeat.steps import BatchInference
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,3 +112,17 @@ def test_a_long_wrong_value_is_shortened() -> None:
     with pytest.raises(InvalidStep) as caught:
         step_from_json({"kind": "signoff.request/v1", "subject": "x", "quorum": "9" * 5000})
     assert len(caught.value.message) < 400
+
+
+def test_a_wrong_value_is_shown_without_its_secrets() -> None:
+    """An address with a password in it is refused, and the password is nobody's to read."""
+    fields = {
+        "model": "oip+http://ana:hidden@host:8000/v2/models/m?token=abc123",
+        "data": "rows.parquet",
+        "output_key": "scores",
+        "key": ["id"],
+    }
+    with pytest.raises(InvalidStep) as refused:
+        step_from_fields(BatchInference, fields)
+    assert "hidden" not in str(refused.value)
+    assert "abc123" not in str(refused.value)

@@ -13,6 +13,7 @@ from backbeat.errors import Conflict, InvalidStep, Overloaded, RetryableError, U
 from backbeat.inference.address import parse_address
 from backbeat.inference.breaker import Breaker
 from backbeat.inference.limit import Limit
+from backbeat.inference.media import require_media
 from backbeat.inference.message import Request, Response
 from backbeat.inference.prediction import Prediction, Provenance, input_digest
 from backbeat.inference.protocol import Answer, ModelInfo
@@ -190,6 +191,7 @@ class InferenceClient:
         began = time.monotonic()
         deadline = seconds or self.resilience.deadline_seconds
         info = await self.describe()
+        require_media(rows)
         encoded = self.protocol.encode(self.endpoint, info, rows, parameters)
         attempts = 0
 

@@ -200,6 +200,15 @@ def test_refused_rows_are_not_given_to_the_fallback(serving: Callable[[], Any]) 
     assert not server.asked
 
 
+def test_bytes_that_are_not_what_they_are_said_to_be_are_never_sent(server: Any) -> None:
+    """A text under the name of a picture is refused here, for nothing."""
+    field = pa.field("x", pa.binary(), metadata={"media_type": "image/png"})
+    batch = pa.record_batch([pa.array([b"no picture"])], schema=pa.schema([field]))
+    with pytest.raises(InvalidData, match="image/png"):
+        ask(server, batch)
+    assert server.headers == []
+
+
 def test_another_version_than_asked_for_is_a_conflict(server: Any) -> None:
     """An answer of another version is not taken for that of this one."""
     server.version = "2"

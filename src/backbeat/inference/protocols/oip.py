@@ -14,7 +14,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backbeat.errors import BackbeatError, InvalidData, InvalidStep, NotFound, Overloaded
+from backbeat.errors import (
+    BackbeatError,
+    InvalidData,
+    InvalidStep,
+    NotFound,
+    Overloaded,
+    Unreachable,
+)
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo
@@ -39,6 +46,8 @@ _BINARY = ("auto", "yes", "no")
 _STARTING = re.compile(
     r"\bmodel\b.*\b(not (yet )?ready|is loading|no available versions)\b", re.IGNORECASE
 )
+# KServe's SDK answers 500 where a model that wants text gets bytes: asking again does not help
+_NO_BYTES = re.compile(r"Failed to (en|de)code .* using UTF-8", re.IGNORECASE)
 
 
 class OpenInference(HttpJson):
@@ -159,6 +168,10 @@ class OpenInference(HttpJson):
         """By its status; a 400 or 404 of a model that is starting is no fault of anybody's."""
         failed = grpc_failure if _grpc(endpoint) else http_failure
         failure = failed(endpoint, response)
+        if isinstance(failure, Unreachable) and _NO_BYTES.search(failure.message):
+            return InvalidData(
+                failure.message, hint="the model of this server takes text, no bytes"
+            )
         if isinstance(failure, InvalidData | NotFound) and _STARTING.search(failure.message):
             return Overloaded(
                 failure.message,

@@ -209,6 +209,7 @@ def test_a_grpc_answer_is_read_from_bytes_and_from_typed_contents() -> None:
         (404, "Request for unknown model: 'churn' is not found", NotFound),
         (401, "", Refused),
         (429, "", Overloaded),
+        (500, "Failed to encode `x` using UTF-8", InvalidData),
         (503, "", Overloaded),
         (500, "", Unreachable),
     ],
