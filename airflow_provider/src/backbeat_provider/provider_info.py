@@ -56,7 +56,9 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             _modules(f"{_PACKAGE}.hooks.backbeat", f"{_PACKAGE}.hooks.model_endpoint"),
         ],
-        "sensors": [_modules(f"{_PACKAGE}.sensors.model_ready")],
+        "sensors": [
+            _modules(f"{_PACKAGE}.sensors.model_ready", f"{_PACKAGE}.sensors.signoff"),
+        ],
         "triggers": [
             _modules(
                 f"{_PACKAGE}.triggers.job",
@@ -101,6 +103,7 @@ def get_provider_info() -> dict[str, Any]:
                 "name": "drift_check",
                 "class-name": f"{_PACKAGE}.decorators.drift_check.drift_check_task",
             },
+            {"name": "signoff", "class-name": f"{_PACKAGE}.decorators.signoff.signoff_task"},
         ],
     }
 

@@ -9,15 +9,10 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
-from airflow.sdk.definitions.context import context_merge
 
+from backbeat_provider.decorators.calling import called, own_fields
 from backbeat_provider.operators.register_candidate import RegisterCandidateOperator
 from backbeat_provider.operators.templated import Templated
-
-try:
-    from airflow.sdk.bases.decorator import determine_kwargs
-except ImportError:  # Airflow 3.1
-    from airflow.utils.operator_helpers import determine_kwargs
 
 __all__ = ["candidate_task"]
 
@@ -65,8 +60,7 @@ class _CandidateOperator(DecoratedOperator, RegisterCandidateOperator):  # type:
 
     def step_fields(self) -> dict[str, Any]:
         """The candidate's fields; the function's arguments are not among them."""
-        found = super().step_fields()
-        return {name: found[name] for name in found if name not in {"op_args", "op_kwargs"}}
+        return own_fields(super().step_fields())
 
     def execute(self, context: Any) -> Any:
         """Train, then register.
@@ -74,10 +68,7 @@ class _CandidateOperator(DecoratedOperator, RegisterCandidateOperator):  # type:
         Raises:
             AirflowFailException: The function returned something else than a model's address.
         """
-        merged = dict(context)
-        context_merge(merged, self.op_kwargs)
-        arguments = determine_kwargs(self.python_callable, self.op_args, merged)
-        returned = self.python_callable(*self.op_args, **arguments)
+        returned = called(self, context)
         if isinstance(returned, str):
             returned = {"source": returned}
         if not isinstance(returned, Mapping) or not isinstance(returned.get("source"), str):

@@ -8,17 +8,12 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
-from airflow.sdk.definitions.context import context_merge
 
 from backbeat.drift.action import RetrainPolicy
 from backbeat.drift.rules import Rules
+from backbeat_provider.decorators.calling import called, own_fields
 from backbeat_provider.operators.drift_check import DriftCheckOperator
 from backbeat_provider.operators.templated import Templated
-
-try:
-    from airflow.sdk.bases.decorator import determine_kwargs
-except ImportError:  # Airflow 3.1
-    from airflow.utils.operator_helpers import determine_kwargs
 
 __all__ = ["drift_check_task"]
 
@@ -80,8 +75,7 @@ class _DriftCheckedOperator(DecoratedOperator, DriftCheckOperator):  # type: ign
 
     def step_fields(self) -> dict[str, Any]:
         """The check's fields; the function's arguments are not among them."""
-        found = super().step_fields()
-        return {name: found[name] for name in found if name not in {"op_args", "op_kwargs"}}
+        return own_fields(super().step_fields())
 
     def execute(self, context: Any) -> Any:
         """Land the data, then check it.
@@ -89,10 +83,7 @@ class _DriftCheckedOperator(DecoratedOperator, DriftCheckOperator):  # type: ign
         Raises:
             AirflowFailException: The function returned something else than data's address.
         """
-        merged = dict(context)
-        context_merge(merged, self.op_kwargs)
-        arguments = determine_kwargs(self.python_callable, self.op_args, merged)
-        returned = self.python_callable(*self.op_args, **arguments)
+        returned = called(self, context)
         if not isinstance(returned, str | Mapping) or not returned:
             raise AirflowFailException(
                 f"{self.python_callable.__name__} returned {type(returned).__name__}, "

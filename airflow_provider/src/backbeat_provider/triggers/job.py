@@ -25,7 +25,7 @@ class JobTrigger(BaseTrigger):  # type: ignore[misc]
     was about is: templates are rendered anew by then, and without a ledger nobody else remembers.
 
     Args:
-        jobs: The jobs, each as the JSON of `backbeat.step.Job`; no secret is stored with the trigger.
+        jobs: The jobs, each as the JSON of `backbeat.step.Job`; no secret is stored here.
         step: The JSON of the step that waits.
         waited_for: Ids of all jobs that this attempt has waited for, these included.
         backbeat_conn_id: The platform, in whose store it is noted where the jobs are cancelled.
