@@ -189,4 +189,4 @@ def _fenced(title: str, value: Any) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=True).replace("`", "'")
     if len(text) > _LONGEST_BODY:
         text = f"{text[:_LONGEST_BODY]}\n… see `backbeat signoff show`"
-    return f"{title}\n\n{_FENCE}\n{text}\n{_FENCE}\n"
+    return f"**{title}**\n\n{_FENCE}\n{text}\n{_FENCE}\n"
