@@ -28,6 +28,8 @@ from flights.processes import Parts, free_ports
 __all__ = ["Airflow", "Setup", "prepare", "running", "start", "stop"]
 
 USER = "admin"
+# who signs in the examples; each has a password of their own beside the admin's
+PEOPLE = ("ada", "grace", "mary")
 # the servers for logs would listen on every interface
 PARTS = {
     "api-server": ["api-server", "--host", "127.0.0.1", "--workers", "1"],
@@ -102,7 +104,7 @@ class Airflow:
 
     @property
     def passwords(self) -> Path:
-        """The file in which Airflow keeps the password that it made up for `admin`."""
+        """The file in which Airflow keeps the passwords that it made up for `admin` and others."""
         return self.folder / "home" / "passwords.json"
 
     def password(self) -> str:
@@ -122,7 +124,7 @@ def environment(folder: Path, port: int, setup: Setup | None = None) -> dict[str
         "CORE__EXECUTOR": "CeleryExecutor" if setup.broker else "LocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:admin" for name in (USER, *PEOPLE)),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "API__HOST": "127.0.0.1",

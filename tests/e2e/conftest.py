@@ -31,6 +31,7 @@ _ORDER = (
     "test_dagster",
     "test_airflow_local",
     "test_airflow_celery",
+    "test_required_actions",
     "test_sqlite_refused",
 )
 
