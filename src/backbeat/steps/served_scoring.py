@@ -11,6 +11,7 @@ from backbeat.errors import BudgetSpent
 from backbeat.inference.cap import Cap
 from backbeat.inference.client import InferenceClient
 from backbeat.inference.connecting import connect
+from backbeat.inference.jobs.interruptible import run_interruptibly
 from backbeat.inference.prediction import model_named
 from backbeat.inference.scoring import Scored, Scoring
 from backbeat.inference.served import Asking, score_served
@@ -110,7 +111,7 @@ def score_with_server(
                 accept=accept,
             )
 
-    scored, repeated = asyncio.run(run())
+    scored, repeated = run_interruptibly(run)
     said = {
         "bad": scored.bad,
         "calls": tally.calls,

@@ -90,10 +90,19 @@ def test_a_clear_of_a_deferred_task_cancels_its_job_and_asks_for_the_rest(
     assert read_scores(platform.store, given["output"])["text"].to_pylist() == SAID
 
 
-def test_a_task_that_waits_in_its_worker_is_killed_with_its_job(
-    start: Start, platform: Platform, batches: BatchServer, given: dict[str, str]
+@pytest.mark.parametrize(
+    ("number", "left", "jobs"), [("SIGTERM", "cancelling", 2), ("SIGKILL", "in_progress", 1)]
+)
+def test_a_kill_cancels_and_a_lost_worker_does_not(
+    start: Start,
+    platform: Platform,
+    batches: BatchServer,
+    given: dict[str, str],
+    number: str,
+    left: str,
+    jobs: int,
 ) -> None:
-    """Airflow's SIGTERM to a real task process; the retry asks for the rest."""
+    """In a real task process that waits: the retry asks for the rest, or finds the job."""
     batches.held = True
     run = start("long_job_in_worker", **given)
 
@@ -101,9 +110,9 @@ def test_a_task_that_waits_in_its_worker_is_killed_with_its_job(
         end = time.monotonic() + 90
         while batches.looks.get("batch_2", 0) < 3 and time.monotonic() < end:
             time.sleep(0.1)
-        for ti in run.instances("running"):
-            os.kill(ti.pid, signal.SIGTERM)
-        while batches.states == ["in_progress"] and time.monotonic() < end:
+        (ti,) = run.instances("running")
+        os.kill(ti.pid, signal.Signals[number])
+        while batches.states != [left] and time.monotonic() < end:
             time.sleep(0.05)
         seen.extend(batches.states)
         batches.held = False
@@ -113,7 +122,7 @@ def test_a_task_that_waits_in_its_worker_is_killed_with_its_job(
     killing.start()
     states = run.play()
     killing.join(90)
-    assert seen == ["cancelling"]
+    assert seen == [left]
     assert states == {"score": "success"}
-    assert len(batches.batches) == 2
+    assert len(batches.batches) == jobs
     assert read_scores(platform.store, given["output"])["text"].to_pylist() == SAID

@@ -22,10 +22,10 @@ WINDOWS = {
     "before": Point("before", f"{_NOTES}.intend"),
     "inside-intended": Point("after", f"{_NOTES}.intend"),
     # the server has answered, and nobody reads it; the first text is the uploaded file's id
-    "inside-started": Point("before", "backbeat.inference.jobs.openai_batch:OpenAIBatch._text", 2),
+    "inside-started": Point("before", "backbeat.inference.jobs.openai_batch_lines:Lines.text", 2),
     "after": Point("before", f"{_NOTES}.record"),
     "noted": Point("after", f"{_NOTES}.record"),
-    "waiting": Point("before", "backbeat.inference.jobs.course:seconds_to_wait", 2),
+    "waiting": Point("before", "backbeat.inference.jobs.waiting:seconds_to_wait", 2),
     "collecting": Point("before", "backbeat.inference.jobs.answers:Answers.add", 5),
     "collected": Point("before", "backbeat.inference.scoring:Scoring.record"),
     "recorded": Point("after", "backbeat.inference.scoring:Scoring.record"),

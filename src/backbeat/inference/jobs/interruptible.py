@@ -34,6 +34,8 @@ def run_interruptibly(work: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
     begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
     found: list[Found] = []
     errors: list[BaseException] = []
+    # not the thread's `join`: one that was interrupted takes the thread for ended (Python 3.11)
+    ended = threading.Event()
 
     async def main() -> Found:
         begun.append((asyncio.get_running_loop(), asyncio.current_task()))
@@ -44,17 +46,19 @@ def run_interruptibly(work: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
             found.append(asyncio.run(main()))
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             errors.append(error)
+        finally:
+            ended.set()
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(run,), name="backbeat-jobs", daemon=True)
     thread.start()
     try:
-        thread.join()
+        ended.wait()
     except BaseException:
         for loop, task in begun:
             if task is not None and not loop.is_closed():
                 loop.call_soon_threadsafe(task.cancel)
-        thread.join(_SECONDS_TO_END)
+        ended.wait(_SECONDS_TO_END)
         raise
     if errors:
         raise errors[0]

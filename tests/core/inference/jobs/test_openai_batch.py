@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from backbeat.errors import BackbeatError, InvalidAnswer, InvalidStep, NotFound
-from backbeat.inference.jobs import Finding, JobState, Load, job_server, openai_batch
+from backbeat.inference.jobs import Finding, JobState, Load, job_server, openai_batch_lines
 from backbeat.inference.jobs.server import JobServer
 from backbeat.inference.protocol import Answer
 from backbeat.inference.resilience import Resilience
@@ -84,7 +84,7 @@ def test_more_than_it_takes_is_refused_before_a_byte_is_sent(
     """Questions or bytes; the hint says what to make smaller."""
     for limit in ("_MOST_QUESTIONS", "_MOST_BYTES"):
         with monkeypatch.context() as patch:
-            patch.setattr(openai_batch, limit, 2)
+            patch.setattr(openai_batch_lines, limit, 2)
             with pytest.raises(InvalidStep, match="A job of 3 questions is more"):
                 asked(batches, lambda server: server.upload("e", load_of("a", "b", "c")))
     assert batches.paths == []
