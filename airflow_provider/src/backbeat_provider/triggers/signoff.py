@@ -33,7 +33,7 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
         request_id: The request.
         backbeat_conn_id: Where its ledger is; no secret is stored with the trigger.
         poll_interval: Longest time between two looks, in seconds; what is written to the ledger
-            is noticed sooner.
+            is noticed sooner. The task stays deferred for so long at least.
         page_of: The task instance whose page on Required Actions is looked at too, which costs a
             question to Airflow's API each time; empty with Airflow 3.3 and later, where an answer
             resumes the task by itself.
@@ -66,14 +66,18 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the request is decided or its page is answered, then hand its id back."""
+        # a task that is resumed before the scheduler has heard that it was deferred is taken for one
+        # that somebody has killed
+        settled = asyncio.create_task(asyncio.sleep(self.poll_interval))
         waits = {asyncio.create_task(self._decided())}
         if self.page_of:
             waits.add(asyncio.create_task(self._answered()))
         try:
             (first, *_), _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             answer = first.result()
+            await settled
         finally:
-            for wait in waits:
+            for wait in (*waits, settled):
                 wait.cancel()
         yield TriggerEvent({"request_id": self.request_id, **answer})
 
