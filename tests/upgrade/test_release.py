@@ -18,9 +18,10 @@ from backbeat import Blocked, Dataset, Done, Platform, embedded, resume_step, ru
 from backbeat.drift import Profile, build_profile
 from backbeat.inference import read_scores
 from backbeat.ledger.migrations import SCHEMA_VERSION
+from backbeat.quality import Suite
 from backbeat.runner import tick
 from backbeat.signoff import requests, vote
-from backbeat.steps import BuildProfile, DriftCheck
+from backbeat.steps import BuildProfile, DriftCheck, QualityCheck
 
 HERE = Path(__file__).parent
 RELEASES = sorted(path.name for path in HERE.iterdir() if (path / "ledger.db").exists())
@@ -39,6 +40,22 @@ run = RunIdentity(workflow="nightly", run=sys.argv[3], task="drift",
                   actor=Actor(id="ana", method="python"))
 step = DriftCheck(current=Dataset(uri="landing/2.parquet"), reference="profiles/1.json")
 print(json.dumps(run_step(step, run, platform).value))
+"""
+# the same at a gate that says no
+GATE_WORKER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import backbeat
+assert backbeat.__file__.startswith(sys.argv[1]), backbeat.__file__
+from backbeat import Actor, RunIdentity, embedded, run_step
+from backbeat.kinds import step_from_json
+platform = embedded(sys.argv[2], registry=False)
+platform.sinks = {}
+run = RunIdentity(workflow="nightly", run=sys.argv[3], task="quality", attempt=2,
+                  actor=Actor(id="ana", method="python"))
+outcome = run_step(step_from_json(json.loads(sys.argv[4])), run, platform)
+[record] = platform.ledger.runs(limit=1)
+print(json.dumps({"status": outcome.status, "key": record.key, "token": record.token}))
 """
 
 
@@ -204,4 +221,27 @@ def test_its_workers_go_on_beside_ours(
     assert old_worker("run-new") == begun
     tokens = {run.identity["run"]: run.token for run in platform.ledger.runs(limit=3)}
     assert tokens == {"run-new": 1, "run-ours": 1, "run-theirs": 1}
+    assert platform.ledger.check()["audit_broken"] == []
+
+
+def test_its_workers_go_on_behind_a_gate_of_ours(
+    platform: Platform, release: Path, tmp_path: Path
+) -> None:
+    """A gate that said no here and told its inputs is asked again by a worker of the release."""
+    expected = {"type": "expect_column_values_to_be_null", "kwargs": {"column": "x"}}
+    suite = Suite.model_validate({"name": "impossible", "expectations": [expected]})
+    step = QualityCheck(data=Dataset(uri="landing/2.parquet"), suite=suite)
+    who = identity("quality").model_copy(update={"run": "run-gate"})
+    ours = run_step(step, who, platform)
+    assert isinstance(ours, Blocked)
+    assert ours.inputs
+    [record] = platform.ledger.runs(limit=1)
+
+    (wheel,) = release.glob("backbeat-*.whl")
+    known = [str(wheel), str(tmp_path / "platform"), "run-gate", json.dumps(step.to_json())]
+    command = [sys.executable, "-c", GATE_WORKER, *known]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"status": "blocked", "key": record.key, "token": 2}
+    assert isinstance(run_step(step, who.model_copy(update={"attempt": 3}), platform), Blocked)
     assert platform.ledger.check()["audit_broken"] == []

@@ -89,7 +89,7 @@ def check(
 ) -> ExitCode:
     """Compare a table with what is known; exit code 1 unless it is stable.
 
-    `insufficient_data` ends with 1 too: nothing was seen, and that is no promise. {day} in CURRENT
+    `insufficient_data` ends with 1 too: nothing was seen, and that is no promise. {day} in DATA
     stands for the partition.
     """
     from backbeat.data import open_dataset

@@ -6,7 +6,7 @@ import numpy as np
 
 from backbeat.drift._bins import ordered_counts
 from backbeat.drift._columns import CategoricalColumn, Column, NumericColumn
-from backbeat.drift._units import written
+from backbeat.drift._units import spanned, written
 
 __all__ = ["facts_of"]
 
@@ -22,8 +22,10 @@ def facts_of(old: Column, new: Column) -> tuple[tuple[str, str, str], ...]:
         if old.family == "boolean":
             return ()
         found = []
+        medians = _median(old), _median(new)
+        if medians[0] and medians[1]:
+            found.append(("Median", *medians))
         for name, one, two in (
-            ("Median", _median(old), _median(new)),
             ("Mean", old.mean, new.mean),
             ("Smallest", old.minimum, new.minimum),
             ("Largest", old.maximum, new.maximum),
@@ -38,12 +40,18 @@ def facts_of(old: Column, new: Column) -> tuple[tuple[str, str, str], ...]:
     return ()
 
 
-def _median(column: NumericColumn) -> float | None:
-    """The upper edge of the bin that holds the median: exact where every value has its bin."""
+def _median(column: NumericColumn) -> str:
+    """The upper edge of the bin that holds the median: exact where every value has its bin.
+
+    Outside the edges only the side is known: beyond the last one a batch can have any median up to
+    its largest value.
+    """
     if not column.finite or not column.edges:
-        return None
+        return ""
     reached = np.cumsum(ordered_counts(column)) * 2
     at = int(np.searchsorted(reached, column.present))
     if at >= len(column.edges):
-        return column.maximum
-    return column.edges[at]
+        return spanned(column.family, column.edges[-1], None)
+    if at == 0:
+        return spanned(column.family, None, column.edges[0])
+    return written(column.family, column.edges[at])

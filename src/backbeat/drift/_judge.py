@@ -204,6 +204,8 @@ class Judge:
         adjusted = self.adjusted.get((item.name, "values"), 1.0)
         effect = 0.0 if item.values is None else item.values.effect
         band = self.past.band(item.name)
+        if band is None and item.name == self.rules.time_column:
+            return "it goes on from batch to batch, as a time column does"
         if band is not None:
             return f"effect {effect:.3f}, ordinary up to {band:.3f} in its own history"
         return (

@@ -114,7 +114,7 @@ def decide(
         wanted=wanted,
         past=past,
         smallest=smallest,
-        adjusted=_adjusted(found, smallest, wanted, past),
+        adjusted=_adjusted(found, smallest, rules, past),
         direct=_direct(found, reference, current, rules, past, now),
         streaks=_streaks(history),
         muted={n: day for n, day in (muted or {}).items() if day >= now.date().isoformat()},
@@ -179,14 +179,18 @@ def _changed(rules: Rules, **fields: Any) -> Rules:
 
 
 def _adjusted(
-    found: Sequence[Evidence], smallest: Mapping[str, float], wanted: float, past: Past
+    found: Sequence[Evidence], smallest: Mapping[str, float], rules: Rules, past: Past
 ) -> dict[tuple[str, str], float]:
+    wanted = rules.effect_floor if rules.smallest_effect is None else rules.smallest_effect
     tests: dict[tuple[str, str], float] = {}
     doubtful: dict[tuple[str, str], float] = {}
     for item in found:
         if item.missing is not None and item.missing.size:
             tests[item.name, "missing"] = item.missing.p
         if item.values is None or not item.values.size or item.too_rare:
+            continue
+        # a clock goes on from batch to batch: only its history can say what is unusual
+        if item.name == rules.time_column and not past.calibrated(item.name):
             continue
         # with a history its limit says what is unusual in batches of this size
         large = past.calibrated(item.name) or smallest[item.name] <= wanted

@@ -35,7 +35,8 @@ class Rules(BaseModel):
         importance: Weight per column for the ranking, 1 for those not named.
         max_age_hours: Hours between the newest value of `time_column` and the check above which a
             batch is stale; None does not look.
-        time_column: The column that says when a row came to be.
+        time_column: The column that says when a row came to be. It goes on from batch to batch, so
+            its values are no drift unless its own history says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

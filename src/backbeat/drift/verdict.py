@@ -235,7 +235,16 @@ class Decision(_Frozen):
         if not self.current_rows:
             return "The batch is empty, so there is nothing to judge."
         if self.verdict == "stable":
-            return f"No drift in {total}: the batch looks like the reference."
+            hushed = [
+                column.name
+                for column in self.columns
+                if column.muted_until is not None and column.verdict in ("drifted", "broken")
+            ]
+            if not hushed:
+                return f"No drift in {total}: the batch looks like the reference."
+            others = len(self.columns) - len(hushed)
+            verb = "moved and is muted" if len(hushed) == 1 else "moved and are muted"
+            return f"{', '.join(hushed)} {verb}; no drift in {others} of {total}."
         parts = [
             f"{found[verdict]} of {total} {_SAID[verdict][found[verdict] != 1]}"
             for verdict in GRAVEST[:3]

@@ -129,6 +129,23 @@ def test_old_rows_are_stale(newest: Any, hours: float, stale: bool) -> None:
     assert (found.verdict == "broken") == stale
 
 
+def test_a_time_column_may_go_on() -> None:
+    """Tomorrow's rows are later than today's: no drift of the column that the rules name for it."""
+    today = {"at": [NOW + dt.timedelta(minutes=m) for m in range(1200)] * 5, "x": [1.0, 2.0] * 3000}
+    old = profile(today)
+    later = {**today, "at": [at + dt.timedelta(days=1) for at in today["at"]]}
+    new = profile(later, edges_from=old)
+    assert decide(old, new, now=NOW).alarms == ("at",)
+    found = decide(old, new, rules=Rules(time_column="at"), now=NOW)
+    assert found.verdict == "stable"
+    (clock,) = [column for column in found.columns if column.name == "at"]
+    assert clock.reason == "it goes on from batch to batch, as a time column does"
+    moved = profile({**later, "x": [9.0] * 6000}, edges_from=old)
+    assert decide(old, moved, rules=Rules(time_column="at"), now=NOW).alarms == ("x",)
+    emptied = profile({**later, "at": pa.nulls(6000, pa.timestamp("us", "UTC"))}, edges_from=old)
+    assert decide(old, emptied, rules=Rules(time_column="at"), now=NOW).verdict == "broken"
+
+
 def test_freshness_needs_moments() -> None:
     """A time column that is none is refused; one that went missing is a broken schema."""
     rules = Rules(time_column="at", max_age_hours=1)

@@ -104,8 +104,10 @@ def test_a_muted_column_is_no_alarm(watched: Season) -> None:
     """It is among the moved columns, and not among those that people are told of."""
     monitor = Monitor(watched.platform.store, MONITOR)
     monitor.mute("distance_km", until=DAYS[8], reason="fair", by=Actor(id="ana", method="cli"))
-    value = check(watched, DAYS[8]).value
+    outcome = check(watched, DAYS[8])
+    value = outcome.value
 
+    assert "distance\\_km moved and is muted; no drift in 3 of 4" in outcome.evidence["markdown"]
     assert (value["verdict"], value["columns"]) == ("stable", ["distance_km"])
     assert (value["alarms"], value["cause"]) == ([], "")
 
