@@ -66,8 +66,8 @@ class SignoffTrigger(BaseTrigger):  # type: ignore[misc]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the request is decided or its page is answered, then hand its id back."""
-        # a task that is resumed before the scheduler has heard that it was deferred is taken for one
-        # that somebody has killed
+        # where the scheduler has not heard yet that the task was deferred, it takes one that is
+        # resumed for one that somebody has killed
         settled = asyncio.create_task(asyncio.sleep(self.poll_interval))
         waits = {asyncio.create_task(self._decided())}
         if self.page_of:
