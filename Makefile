@@ -8,8 +8,8 @@ LOCAL := -e . -e example_dags/flights
 PYTEST := -m pytest -q
 SERVERS ?= $(patsubst tests/servers/requirements/%.txt,%,$(wildcard tests/servers/requirements/*.txt))
 
-.PHONY: help demo demo-dagster test test-core test-airflow test-dagster test-e2e test-matrix servers test-servers check format \
-        up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth bench-inference chaos requirements schemas clean
+.PHONY: help demo demo-dagster demo-inference test test-core test-airflow test-dagster test-e2e test-matrix servers test-servers check format \
+        up down bench-step bench-import bench-ledger bench-retry bench-drift bench-drift-truth bench-inference bench-limit bench-signoff chaos requirements schemas clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ demo: .venv-airflow/.ready ## the season of nightly retraining on Airflow
 demo-dagster: .venv-dagster/.ready ## the same season on Dagster
 	.venv-dagster/bin/python example_dags/dagster/play_season.py
 	.venv-dagster/bin/python -m flights.played .demo/dagster
+
+demo-inference: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready .venv-server-triton/.ready ## a real Triton, and workers killed while they score
+	.venv-core/bin/python example_dags/play_inference.py
 
 test: test-core ## every test; plays the demos' seasons if they have not been
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-airflow test-dagster
@@ -84,6 +87,12 @@ bench-drift-truth: .venv-core/.ready ## false alarms and faults found, on made-u
 bench-inference: .venv-core/.ready .venv-server-triton/.ready ## the client beside bare requests, and a table scored by a real Triton
 	.venv-core/bin/python benchmarks/bench_inference.py
 	.venv-core/bin/python benchmarks/bench_kills.py
+
+bench-limit: .venv-core/.ready ## how many requests a server gets at a time: AIMD beside Gradient2
+	.venv-core/bin/python benchmarks/bench_limit.py
+
+bench-signoff: .venv-core/.ready ## ten thousand who wait for people, and five hundred votes a second
+	.venv-core/bin/python benchmarks/bench_signoff.py
 
 chaos: .venv-core/.ready .venv-airflow/.ready .venv-dagster/.ready ## seasons under SIGKILL, on both orchestrators and both databases
 	.venv-core/bin/python tests/chaos/chaos.py $(CHAOS)

@@ -125,6 +125,45 @@ def test_the_workers_share_a_breaker(server: ModelServer, tmp_path: Path) -> Non
     assert found == ["closed", "closed", "open"]
 
 
+def test_rows_come_in_many_shapes(server: ModelServer) -> None:
+    """Arrow, pandas and objects; an index is no column, and no column is dropped."""
+    import pandas as pd
+
+    churn = bb.InferenceResource(address=server.address)
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    later = frame[frame["x"] > 0]
+    batch = rows(3).to_batches()[0].slice(1)
+    for given in (rows(3).slice(1), batch, later, later.to_dict("records")):
+        assert churn.predict(given).table.to_pydict() == {"score": [2.0, 4.0]}
+    assert server.asked == [[1.0, 2.0]] * 4
+    assert len(churn.predict(rows(0)).table) == 0
+    for bad in ("rows", [{"x": 1.0}, {"x": 1.0, "y": 2.0}], [{"x": 1.0}, {"x": "one"}]):
+        with pytest.raises(InvalidData, match="make no table"):
+            churn.predict(bad)
+
+
+def test_unsure_rows_go_to_another_model(server: ModelServer) -> None:
+    """Each row says its route; what the other model costs is counted."""
+    server.sure = lambda x: 0.9 if x < 20 else 0.1
+    with model_server() as other:
+        other.factor = 3
+        other.sure = lambda _: 0.95
+        churn = bb.InferenceResource(
+            address=server.address,
+            serving={
+                **ONE_BY_ONE,
+                "at_least": 0.5,
+                "doubtful": other.address,
+                "prices": {"a_call": 1.0},
+            },
+        )
+        found = churn.predict(rows(25))
+    assert found.table["score"].to_pylist() == [(2.0 if x < 20 else 3.0) * x for x in range(25)]
+    assert (found.calls, found.cost, len(found.provenance)) == (4, 4.0, 3)
+    assert found.table["route"].to_pylist()[:20] == [found.table["route"][0].as_py()] * 20
+    assert found.table["route"][24].as_py() != found.table["route"][0].as_py()
+
+
 def test_a_client_of_ones_own(server: ModelServer) -> None:
     """In an asynchronous asset, with the resource's policy."""
     churn = bb.InferenceResource(address=server.address, serving=ONE_BY_ONE)
@@ -150,5 +189,3 @@ def test_a_slip_shows_when_the_definitions_load(server: ModelServer) -> None:
         bb.InferenceResource(address=server.address, serving={"max_call": 3})
     with pytest.raises(Exception, match="use `inference_asset`"):
         bb.InferenceResource(address=server.address, serving={"max_bad_rows": 3})
-    with pytest.raises(InvalidData, match="make no table"):
-        bb.InferenceResource(address=server.address).predict("rows")

@@ -44,7 +44,7 @@ def test_importing_is_silent_and_light(tmp_path: Path) -> None:
 
 
 def test_definitions_load_without_heavy_libraries(tmp_path: Path) -> None:
-    """The four example pipelines load without one library that a step needs, and write nothing."""
+    """The six example pipelines load without one library that a step needs, and write nothing."""
     code = (
         "import sys; from pipelines.definitions import defs; defs().get_repository_def();"
         f"print([name for name in {HEAVY.split()!r} if name in sys.modules])"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._utils.concurrency import ConcurrencyKeyInfo
 from pyarrow import parquet as pq
 
 import dagster_backbeat as bb
@@ -54,6 +56,7 @@ def test_a_pool_is_named_for_host_and_port() -> None:
         "backbeat/api_example_com_443"
     )
     assert endpoint_pool("models:/churn@champion") is None
+    assert endpoint_pool("file:///srv/models/churn") is None
     assert endpoint_pool("{{ partition_key }}") is None
     assert endpoint_pool(bb.FromAsset("deployed", "address")) is None
 
@@ -74,10 +77,10 @@ import sys
 import dagster as dg
 import dagster_backbeat as bb
 
-folder, address, name = sys.argv[1:]
+folder, address = sys.argv[1:]
 asset = bb.inference_asset(
-    asset=name, model=address, data="day.parquet", output_key=f"scores/{name}", key=["id"],
-    serving={"request_rows": 5, "resilience": {"in_flight": 1}},
+    asset="one", model=address, data="day.parquet", output_key="scores/one", key=["id"],
+    serving={"request_rows": 5, "resilience": {"in_flight": 1, "deadline_seconds": 100}},
 )
 backbeat = bb.BackbeatResource(folder=folder, ledger="none")
 with dg.DagsterInstance.get() as instance:
@@ -96,30 +99,39 @@ def test_a_limit_holds_two_runs_apart(
     assert pool is not None
     limits = instance.event_log_storage
     limits.set_concurrency_slots(pool, 1)
+    waited: list[int] = []
+
+    def wait_until(reached: Callable[[ConcurrencyKeyInfo], bool]) -> None:
+        end = time.monotonic() + 90
+        while not reached(limits.get_concurrency_info(pool)):
+            assert time.monotonic() < end, limits.get_concurrency_info(pool)
+            time.sleep(0.02)
+
+    def answer_when_the_other_waits() -> None:
+        try:
+            wait_until(lambda info: info.pending_step_count == 1)
+            waited.append(server.under_way)
+        finally:
+            server.held.set()
+            # the server's loop, which is another thread's, notices at its next request
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/models/double"):
+                pass
+
     server.held.clear()
-    # runs have processes of their own, and this one reads the same instance
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(tmp_path / "platform"), server.address, name]
-        )
-        for name in ("one", "other")
-    ]
+    folder = str(tmp_path / "platform")
+    one = subprocess.Popen([sys.executable, "-c", _RUN, folder, server.address])
+    answering = threading.Thread(target=answer_when_the_other_waits)
     try:
-        end = time.monotonic() + 60
-        while True:
-            info = limits.get_concurrency_info(pool)
-            if (info.active_slot_count, info.pending_step_count, server.under_way) == (1, 1, 1):
-                break
-            assert time.monotonic() < end, info
-            time.sleep(0.05)
-        server.held.set()
-        # the server's loop, which is another thread's, notices at its next request
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/models/double"):
-            pass
-        assert [run.wait(60) for run in runs] == [0, 0]
+        wait_until(lambda info: info.active_slot_count == server.under_way == 1)
+        answering.start()
+        backbeat = bb.BackbeatResource(folder=folder, ledger="none")
+        other = scores(server.address, "other")
+        assert dg.materialize([other], resources={"backbeat": backbeat}, instance=instance).success
+        assert one.wait(60) == 0
+        answering.join()
     finally:
-        for run in runs:
-            run.kill()
-            run.wait()
+        one.kill()
+        one.wait()
+    assert waited == [1]
     assert len(server.asked) == 4
     assert server.highest == 1

@@ -75,4 +75,4 @@ def test_an_op_asks_about_another_ops_rows(tmp_path: Path, server: ModelServer) 
     assert found.output_for_node("ask") == [{"score": 2.0}, {"score": 4.0}]
     assert ask.pool == f"backbeat/127_0_0_1_{server.port}"
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="no address of a served model"):
-        bb.infer_op(name="ask", model="models:/m@champion")
+        bb.infer_op(name="ask", model="churn")

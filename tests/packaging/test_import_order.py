@@ -11,12 +11,12 @@ CORE = Path(__file__).parents[2] / "src" / "backbeat"
 # a room imports only rooms of earlier lines, and the edges that are declared below
 ORDER = (
     {"errors", "canonical", "__init__"},
-    {"identity", "reference"},
+    {"identity", "reference", "addresses"},
     {"ports"},
     {"step", "platform"},
     {"kinds"},
     {"audit", "telemetry", "policy", "retries"},
-    {"data", "contract", "ledger", "registry"},
+    {"data", "contract", "ledger", "registry", "notify"},
     {"quality", "drift", "inference", "training", "signoff", "lineage", "promotion"},
     {"runner", "alerts"},
     {"steps"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -85,8 +86,6 @@ class InferenceResource(dg.ConfigurableResource):  # type: ignore[misc]
         strangers = sorted(known.model_fields_set & _OF_TABLES)
         if strangers:
             raise ValueError(f"`{strangers[0]}` is for tables in shards: use `inference_asset`")
-        if known.doubtful and known.max_cost is not None:
-            raise ValueError("`max_cost` does not count what `doubtful` costs: use max_calls")
         return serving
 
     @property
@@ -124,7 +123,8 @@ class InferenceResource(dg.ConfigurableResource):  # type: ignore[misc]
         """Ask about rows: in requests of `request_rows`, at most `resilience.in_flight` at a time.
 
         Args:
-            rows: An Arrow table or record batch, a pandas or polars frame, or a list of objects.
+            rows: An Arrow table or record batch, a frame of pandas, or of what else speaks Arrow's
+                C stream, or a list of objects with the same names.
 
         Returns:
             A row for each row, in the same order.
@@ -144,9 +144,12 @@ class InferenceResource(dg.ConfigurableResource):  # type: ignore[misc]
     async def _predicted(self, table: pa.Table) -> Predictions:
         import pyarrow as pa
 
+        from backbeat.inference.answering import answer_rows
+        from backbeat.inference.tally import Tally
         from backbeat.steps.served_scoring import within
 
         serving, cap = self._asked, self._cap()
+        tally = Tally(serving.prices)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(cap.give_back)
             client = self._client(self.address, cap, serving.fallback)
@@ -160,41 +163,27 @@ class InferenceResource(dg.ConfigurableResource):  # type: ignore[misc]
             within(serving, len(batches))
             places = asyncio.Semaphore(serving.resilience.in_flight)
 
-            async def one(batch: pa.RecordBatch) -> tuple[pa.Table, Provenance, float]:
+            async def one(batch: pa.RecordBatch) -> tuple[pa.Table, Provenance]:
                 async with places:
-                    return await self._answered(batch, client, doubtful, cap)
+                    return await answer_rows(
+                        batch,
+                        client,
+                        serving=serving,
+                        column=self.column,
+                        request_id=uuid4().hex,
+                        tally=tally,
+                        settle=cap.settle,
+                        doubtful=doubtful,
+                    )
 
             found = await _together([one(batch) for batch in batches])
-        tables = [answers for answers, _, _ in found]
+        tables = [answers for answers, _ in found] or [pa.table({})]
         return Predictions(
-            table=pa.concat_tables(tables, promote_options="permissive")
-            if tables
-            else pa.table({}),
-            provenance=[origin for _, origin, _ in found],
-            cost=sum(cost for _, _, cost in found),
+            table=pa.concat_tables(tables, promote_options="permissive"),
+            provenance=[origin for _, origin in found],
+            calls=tally.calls,
+            cost=tally.cost,
         )
-
-    async def _answered(
-        self,
-        batch: pa.RecordBatch,
-        client: InferenceClient,
-        doubtful: InferenceClient | None,
-        cap: Cap,
-    ) -> tuple[pa.Table, Provenance, float]:
-        from backbeat.inference.answering import answer_rows
-
-        serving = self._asked
-        table, origin = await answer_rows(
-            batch,
-            client,
-            serving=serving,
-            column=self.column,
-            request_id=uuid4().hex,
-            doubtful=doubtful,
-        )
-        cost = serving.prices.cost(calls=1, seconds=origin.seconds, usage=origin.usage)
-        await cap.settle(cost)
-        return table, origin, cost
 
     def _client(self, address: str, cap: Cap, fallback: str | None = None) -> InferenceClient:
         from backbeat.inference import connect
@@ -261,9 +250,15 @@ async def _together(calls: list[Any]) -> list[Any]:
 def _table(rows: Any) -> pa.Table:
     import pyarrow as pa
 
+    pandas = sys.modules.get("pandas")
     try:
         if isinstance(rows, list):
+            if any(set(row) != set(rows[0]) for row in rows):
+                raise TypeError("they have different columns")  # noqa: TRY301
             return pa.Table.from_pylist(rows)
+        if pandas is not None and isinstance(rows, pandas.DataFrame):
+            # an index is no feature
+            return pa.Table.from_pandas(rows, preserve_index=False)
         return pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else pa.table(rows)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, AttributeError) as error:
         raise InvalidData(

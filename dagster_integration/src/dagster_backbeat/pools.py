@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -22,8 +23,8 @@ def endpoint_pool(model: Any, pool: str | None = None) -> str | None:
     protocol they are asked. Nobody is held up before the instance has a limit for it.
 
     Args:
-        model: The address of a served model, or of one that takes jobs; a registered model, which
-            is loaded in process, has no pool, and neither has what only the run will know.
+        model: The address of a served model, or of one that takes jobs. What is loaded in
+            process has no pool, and neither has what only the run will know.
         pool: A name instead; empty for none.
 
     Raises:
@@ -31,9 +32,14 @@ def endpoint_pool(model: Any, pool: str | None = None) -> str | None:
     """
     if pool is not None:
         return pool or None
-    if not isinstance(model, str) or "://" not in model or "{{" in model:
+    # without an authority it is in this process: models:/churn@champion, file:///srv/churn
+    if not isinstance(model, str) or "{{" in model or not urlsplit(model).netloc:
         return None
-    return f"backbeat/{re.sub('[^A-Za-z0-9-]', '_', _endpoint(model).authority)}"
+    endpoint = _endpoint(model)
+    # file://localhost/srv/churn
+    if endpoint.port == 0:
+        return None
+    return f"backbeat/{re.sub('[^A-Za-z0-9-]', '_', endpoint.authority)}"
 
 
 def _endpoint(address: str) -> Endpoint:

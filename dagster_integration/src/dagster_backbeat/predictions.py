@@ -21,12 +21,14 @@ class Predictions:
     Args:
         table: One row for each row that was asked about, in the same order; one column for each
             output, and `route` where the resource has `at_least`.
-        provenance: Where they come from, one a request.
+        provenance: Where they come from, one a request to the model itself.
+        calls: Requests that were answered, those to a `doubtful` model too.
         cost: What they cost, by the resource's prices.
     """
 
     table: pa.Table
     provenance: Sequence[Provenance]
+    calls: int
     cost: float
 
     @property
@@ -35,7 +37,7 @@ class Predictions:
         models = dict.fromkeys((each.address, each.version) for each in self.provenance)
         return {
             "rows": len(self.table),
-            "calls": len(self.provenance),
+            "calls": self.calls,
             "retries": sum(each.attempts - 1 for each in self.provenance),
             "cost": round(self.cost, 6),
             "model": ", ".join(address for address, _ in models),

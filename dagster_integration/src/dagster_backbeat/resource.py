@@ -33,6 +33,7 @@ class BackbeatResource(dg.ConfigurableResource):  # type: ignore[misc]
         allow_pickle: Whether models may be unpickled, which runs code that they contain.
         namespace: OpenLineage job namespace.
         lineage_url: An OpenLineage HTTP endpoint, where lineage is not to be files in the store.
+        notify: Channels and routes of notifications: JSON, or the path of a file with it.
     """
 
     folder: str = Field(description=SETTINGS["folder"])
@@ -43,6 +44,7 @@ class BackbeatResource(dg.ConfigurableResource):  # type: ignore[misc]
     allow_pickle: bool = Field(default=False, description=SETTINGS["allow_pickle"])
     namespace: str = Field(default="backbeat", description=SETTINGS["namespace"])
     lineage_url: str | None = Field(default=None, description=SETTINGS["lineage_url"], repr=False)
+    notify: str | None = Field(default=None, description=SETTINGS["notify"], repr=False)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from backbeat.addresses.rules import AddressRules
 __all__ = ["GuardedResolver"]
 
 
-class GuardedResolver(AbstractResolver):
+class GuardedResolver(AbstractResolver):  # type: ignore[misc]
     """Resolves names for aiohttp; one that leads to a forbidden number is refused altogether.
 
     A host that is a number already is not resolved: `AddressRules.require` has seen to it.
@@ -42,7 +42,7 @@ class GuardedResolver(AbstractResolver):
             Refused: One of them is not allowed.
             OSError: The name is not known.
         """
-        found = await self._resolver.resolve(host, port, family)
+        found: list[Any] = await self._resolver.resolve(host, port, family)
         rules = self._rules if self._rules is not None else rules_from_environment()
         for each in found:
             rules.require_ip(each["host"], name=host)

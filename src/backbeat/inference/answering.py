@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from backbeat.inference.prediction import Provenance
+from backbeat.inference.parts import ask_in_parts
+from backbeat.inference.prediction import Prediction, Provenance
 from backbeat.inference.routing import replaced, routed
 from backbeat.inference.serving import Serving
+from backbeat.inference.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,9 +26,13 @@ async def answer_rows(
     serving: Serving,
     column: str,
     request_id: str,
+    tally: Tally,
+    settle: Callable[[float], Awaitable[None]],
     doubtful: InferenceClient | None = None,
 ) -> tuple[pa.Table, Provenance]:
     """Ask a model about some rows, and another one about those that it is not sure of.
+
+    Rows that are more than a request can hold are asked in several.
 
     Args:
         rows: What is asked.
@@ -33,6 +40,8 @@ async def answer_rows(
         serving: Parameters, and where unsure rows go.
         column: Name of the output where the model gives just one.
         request_id: Names the request, the same for every attempt.
+        tally: Counts every answered request.
+        settle: Awaited with the cost of each.
         doubtful: The other model.
 
     Returns:
@@ -40,7 +49,16 @@ async def answer_rows(
     """
     import pyarrow as pa
 
-    found = await client.predict(rows, parameters=serving.parameters, request_id=request_id)
+    async def ask(whom: InferenceClient, what: pa.RecordBatch, name: str) -> Prediction:
+        async def one(part: pa.RecordBatch, request_id: str) -> Prediction:
+            answer = await whom.predict(part, parameters=serving.parameters, request_id=request_id)
+            await settle(tally.count(answer.provenance))
+            return answer
+
+        return await ask_in_parts(one, whom, what, request_id=name)
+
+    found = await ask(client, rows, request_id)
+    tally.breaker = client.breaker
     table = pa.Table.from_batches([found.outputs])
     if table.num_columns == 1:
         table = table.rename_columns([column])
@@ -48,8 +66,6 @@ async def answer_rows(
         return table, found.provenance
     table, unsure = routed(table, found, at_least=serving.at_least, confidence=serving.confidence)
     if doubtful is not None and len(unsure):
-        again = await doubtful.predict(
-            rows.take(unsure), parameters=serving.parameters, request_id=f"{request_id}-fallback"
-        )
+        again = await ask(doubtful, rows.take(unsure), f"{request_id}-fallback")
         table = replaced(table, again, unsure, column=column, confidence=serving.confidence)
     return table, found.provenance

@@ -15,15 +15,20 @@ import time
 from collections.abc import Callable
 from random import Random, SystemRandom
 
-from backbeat.errors import Unreachable
+from backbeat.errors import Overloaded, Unreachable
 from backbeat.inference.resilience import Resilience
 from backbeat.ports import Budget
 from backbeat.retries.budget import Spends, spend
+from backbeat.telemetry.calls import record_breaker
 
 __all__ = ["Breaker"]
 
 _WINDOW_SECONDS = 60.0
 _RNG = SystemRandom()
+# HTTP's and gRPC's "unavailable"
+_UNAVAILABLE = frozenset({503, 14})
+# so long a server may be full, or starting, without a good answer in between
+_PATIENCE_SECONDS = 5.0
 
 
 class Breaker:
@@ -61,8 +66,11 @@ class Breaker:
         # at exactly this share of failures the bucket keeps its level
         self._worth = policy.breaker_rate / (1 - policy.breaker_rate)
         self._earned = 0.0
+        self._answered_at = clock()
         self._opens_until: float | None = None
         self._trying: asyncio.Future[None] | None = None
+        self.opened = 0
+        """How often it has opened, tries that failed included."""
 
     @property
     def state(self) -> str:
@@ -96,18 +104,38 @@ class Breaker:
                 continue
             self._trying = asyncio.get_running_loop().create_future()
             if await self._spend(self._permits, cost=1.0):
+                record_breaker(self._origin, "half-open")
                 return True
             # another worker tries just now
             self._open(self._policy.breaker_seconds / 4)
         return False
 
+    def counts(self, error: Unreachable, status: int) -> bool:
+        """Whether a call that was not answered counts as failed.
+
+        Who asks for patience is not ill: a full server (429), or one that says when it will be
+        there again. A bare "unavailable" is also a proxy's word for a server that is gone: it
+        counts when there has been no good answer for some seconds.
+
+        Args:
+            error: What the call came to.
+            status: Of the server's answer; 0 where there was none.
+        """
+        if not isinstance(error, Overloaded):
+            return True
+        if status not in _UNAVAILABLE or error.retry_after is not None:
+            return False
+        return self._clock() - self._answered_at >= _PATIENCE_SECONDS
+
     def succeeded(self) -> None:
         """Count a call that the server answered."""
+        self._answered_at = self._clock()
         self._earned = min(self._failures.capacity, self._earned + self._worth)
 
     async def recovered(self) -> None:
         """Close: the call that tried was answered."""
         self._opens_until = None
+        record_breaker(self._origin, "closed")
         self._tried()
         self._earned = 0.0
         await self._spend(self._failures, cost=0.0, earned=self._failures.capacity)
@@ -116,11 +144,17 @@ class Breaker:
     async def failed(self, *, trying: bool) -> None:
         """Count a call that the server did not answer; opens where there were too many."""
         if trying:
+            self._count()
             self._open(self._policy.breaker_seconds)
         elif self._opens_until is None:
             earned, self._earned = self._earned, 0.0
             if not await self._spend(self._failures, cost=1.0, earned=earned):
+                self._count()
                 self._open(self._policy.breaker_seconds)
+
+    def _count(self) -> None:
+        self.opened += 1
+        record_breaker(self._origin, "open")
 
     def abandoned(self) -> None:
         """The call that tried was given up before it had an answer: another one may try."""

@@ -13,6 +13,8 @@ __all__ = ["Cap"]
 
 _FETCHED = 20
 _MOST_FETCHED = 64
+# taken before a call whose price is not known yet: of a cap that is spent there is less left
+_LEAST = 1e-6
 
 
 class Cap:
@@ -43,7 +45,7 @@ class Cap:
         self._money = Budget(f"cost:{name}:{max_cost}", capacity=max_cost or 0.0)
         self._max_calls, self._max_cost = max_calls, max_cost
         self._fetched = 0
-        self._dearest = 0.0
+        self._dearest = _LEAST
         self._lock = asyncio.Lock()
 
     async def before_call(self) -> None:

@@ -289,19 +289,20 @@ class InferenceClient:
         end = time.monotonic() + seconds
         trying = await self._breaker.admit(seconds)
         place, sent, left = None, time.monotonic(), seconds
-        too_much = False
+        too_much, status = False, 0
         try:
             place = await self._limit.enter(end - time.monotonic())
             if counted and self._before_call is not None:
                 await self._before_call()
             sent = time.monotonic()
             left = max(0.001, min(end - sent, self.resilience.attempt_seconds or seconds))
-            found = read(await self._carrier().send(request, seconds=left))
+            got = await self._carrier().send(request, seconds=left)
+            status = got.status
+            found = read(got)
         except Unreachable as error:
             # an error that came at once is no sign that there are too many requests
             too_much = isinstance(error, Overloaded) or time.monotonic() - sent >= _IN_VAIN * left
-            # a server that asks for patience is not ill
-            if trying or not isinstance(error, Overloaded):
+            if trying or self._breaker.counts(error, status):
                 await self._breaker.failed(trying=trying)
             raise
         except BaseException:
@@ -318,8 +319,10 @@ class InferenceClient:
 
     def _carrier(self) -> Transport:
         if self._transport is None:
+            from backbeat.inference.connecting import require_allowed
             from backbeat.inference.transports import open_transport
 
+            require_allowed(self.endpoint)
             self._transport = open_transport(self.endpoint)
         return self._transport
 

@@ -58,7 +58,7 @@ class GrpcTransport:
             UnmetNeed: grpcio is not installed.
         """
         grpc = _grpc()
-        call = self._method(request.url)
+        call = await self._method(request.url)
         metadata = dict(request.headers)
         if self._credentials is not None:
             scheme = "grpcs" if self._tls else "grpc"
@@ -78,11 +78,22 @@ class GrpcTransport:
         if channel is not None:
             await channel.close()
 
-    def _method(self, name: str) -> Any:
+    async def _method(self, name: str) -> Any:
         if name not in self._methods:
-            self._channel = self._channel or self._open()
+            if self._channel is None:
+                await self._require_numbers()
+                self._channel = self._channel or self._open()
             self._methods[name] = self._channel.unary_unary(name)
         return self._methods[name]
+
+    async def _require_numbers(self) -> None:
+        from backbeat.addresses.pinned import pinned
+
+        host, _, port = self._authority.rpartition(":")
+        try:
+            await pinned(host.strip("[]"), int(port))
+        except OSError:
+            return  # the channel says that the name is not known
 
     def _open(self) -> Any:
         grpc = _grpc()

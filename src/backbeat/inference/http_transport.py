@@ -141,7 +141,11 @@ class HttpTransport:
     def _open(self, *, secure: bool) -> aiohttp.ClientSession:
         aiohttp = _aiohttp()
         # reading the system's authorities takes 50 ms; a carrier goes to one origin
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls.context if secure else True)
+        from backbeat.addresses.resolver import GuardedResolver
+
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._tls.context if secure else True, resolver=GuardedResolver()
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from backbeat.errors import InvalidData
+from backbeat.errors import InvalidAnswer, InvalidData
 from backbeat.inference.cutting import cuts, request_bytes_of
 from backbeat.inference.media import fingerprints, media_columns, other_rows, require_media
+from backbeat.inference.parts import ask_in_parts
 from backbeat.inference.pieces import Piece, Pieces
 from backbeat.inference.prediction import Prediction, served_version
 from backbeat.inference.routing import replaced, routed
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "score_served"]
 
 _REQUEST_ROWS = 256
+# so many rows answered wrongly, and none rightly, are no rows that are bad
+_ALL_WRONG = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,8 @@ class Asking:
         confidence: The output that says how sure the model is; `confidence` where None.
         at_least: Rows with less confidence are asked of `doubtful`, or routed to `review`; None
             takes every answer.
-        max_bad_rows: So many rows may be refused by the model; they are put into a side file.
+        max_bad_rows: So many rows may be refused by the model, or be answered in a way that breaks
+            its protocol; they are put into a side file.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +93,7 @@ async def score_served(
 
     Raises:
         InvalidData: A key comes twice, or the model refused more rows than may be bad.
+        InvalidAnswer: It answered more rows wrongly than may be bad, or none at all rightly.
         BackbeatError: What kept a call from its answer; all answers until then are kept.
     """
     reused = await asyncio.to_thread(scoring.begin)
@@ -98,6 +103,7 @@ async def score_served(
         missing = [each for each in scoring.shards if each.index not in scoring.entries]
         forecast(sum(-(-shard.rows // size) for shard in missing))
         await course.run(size)
+        tally.breaker = client.breaker
     course.tell()
     scored = await asyncio.to_thread(
         scoring.finish,
@@ -149,6 +155,9 @@ class _Course:
         self._slots = asyncio.Semaphore(client.resilience.in_flight)
         self._error: Exception | None = None
         self._from: dict[str, Any] = {}
+        # whether the model has answered any row rightly, and what waits for it to do so
+        self._right = any(entry["rows"] for entry in scoring.entries.values())
+        self._suspects: list[tuple[_Open, Piece, InvalidAnswer]] = []
 
     @property
     def repeated(self) -> int:
@@ -180,6 +189,8 @@ class _Course:
             raise
         if self._error is not None:
             raise self._error
+        if self._suspects:
+            raise _none_right(self._suspects[0][2])
 
     async def request_rows(self) -> int:
         """How many rows a request gets."""
@@ -219,6 +230,7 @@ class _Course:
         kept = pieces.found()
         if kept:
             self._resumed = True
+            self._right = self._right or any(len(piece.answers) for piece in kept)
             self._done += sum(piece.stop - piece.start for piece in kept)
             self._bad += sum(len(piece.bad) for piece in kept if piece.bad is not None)
         return _Open(shard=shard, rows=rows, pieces=pieces, kept=kept)
@@ -226,18 +238,35 @@ class _Course:
     async def _one(self, opened: _Open, start: int, stop: int) -> None:
         try:
             rows = opened.rows.slice(start, stop - start)
-            piece = await self._asked(opened.shard, rows, start)
-            await asyncio.to_thread(opened.pieces.keep, piece)
-            opened.kept.append(piece)
-            opened.waiting -= 1
-            self._done += len(rows)
-            if not opened.waiting:
-                await self._close(opened)
-            self.tell()
+            piece, wrong = await self._asked(opened.shard, rows, start)
+            self._right = self._right or bool(len(piece.answers))
+            if wrong is not None and not self._right:
+                self._suspect(opened, piece, wrong)
+                return
+            if self._right:
+                waiting, self._suspects = self._suspects, []
+                for suspect, held, _ in waiting:
+                    await self._keep(suspect, held)
+            await self._keep(opened, piece)
         except Exception as error:  # noqa: BLE001 - raised when all that is under way is kept
             self._error = self._error or error
         finally:
             self._slots.release()
+
+    async def _keep(self, opened: _Open, piece: Piece) -> None:
+        await asyncio.to_thread(opened.pieces.keep, piece)
+        opened.kept.append(piece)
+        opened.waiting -= 1
+        self._done += piece.stop - piece.start
+        if not opened.waiting:
+            await self._close(opened)
+        self.tell()
+
+    def _suspect(self, opened: _Open, piece: Piece, wrong: InvalidAnswer) -> None:
+        """Hold a piece without a right answer back: while there is none at all, no row is bad."""
+        self._suspects.append((opened, piece, wrong))
+        if sum(held.stop - held.start for _, held, _ in self._suspects) >= _ALL_WRONG:
+            self._error = self._error or _none_right(wrong)
 
     async def _close(self, opened: _Open) -> None:
         await asyncio.to_thread(self._ensure_current)
@@ -261,19 +290,25 @@ class _Course:
         )
         opened.pieces.forget()
 
-    async def _asked(self, shard: Shard, rows: pa.Table, start: int) -> Piece:
-        """Ask about some rows; those that the model refuses are found by halving."""
+    async def _asked(
+        self, shard: Shard, rows: pa.Table, start: int
+    ) -> tuple[Piece, InvalidAnswer | None]:
+        """Ask about some rows; those that get no answer are found by halving.
+
+        Returns:
+            The piece; and what was wrong with an answer, where no row of it got a right one.
+        """
         import pyarrow as pa
 
         answers: list[pa.Table] = []
-        refused: list[tuple[int, InvalidData]] = []
+        refused: list[tuple[int, InvalidData | InvalidAnswer]] = []
         halves = _around(other_rows(rows.select(self._scoring.features)), len(rows))
         while halves:
             first, last = halves.pop(0)
             part = rows.slice(first, last - first)
             try:
                 answers.append(await self._answered(part, f"{self._name(shard)}-{start + first}"))
-            except InvalidData as error:
+            except (InvalidData, InvalidAnswer) as error:
                 if self._bad >= self._asking.max_bad_rows:
                     raise self._too_bad(shard, start + first, start + last, error) from error
                 if last - first > 1:
@@ -282,10 +317,12 @@ class _Course:
                     continue
                 self._bad += 1
                 refused.append((first, error))
+                if not answers and not self._right and _all_wrong(refused):
+                    raise _none_right(error) from error
         good = [table for table in answers if len(table)]
         refused.sort(key=lambda each: each[0])
         keys = rows.select(self._scoring.keys)
-        return Piece(
+        piece = Piece(
             start=start,
             stop=start + len(rows),
             answers=pa.concat_tables(good, promote_options="permissive")
@@ -293,9 +330,11 @@ class _Course:
             else keys.slice(0, 0),
             bad=_side_file(keys, refused, self._seen(rows, refused)) if refused else None,
         )
+        wrong = [error for _, error in refused if isinstance(error, InvalidAnswer)]
+        return piece, wrong[0] if wrong and not good else None
 
     def _seen(
-        self, rows: pa.Table, refused: Sequence[tuple[int, InvalidData]]
+        self, rows: pa.Table, refused: Sequence[tuple[int, InvalidData | InvalidAnswer]]
     ) -> dict[str, pa.Array]:
         import pyarrow as pa
 
@@ -323,12 +362,7 @@ class _Course:
             asked, parameters=self._asking.parameters, request_id=request_id
         )
         origin = found.provenance
-        cost = self._tally.add(
-            seconds=origin.seconds,
-            attempts=origin.attempts,
-            usage=origin.usage,
-            fallback=bool(origin.instead_of),
-        )
+        cost = self._tally.count(origin)
         if self._settle is not None:
             await self._settle(cost)
         names = ("model", "version", "server")
@@ -358,8 +392,13 @@ class _Course:
         table, unsure = routed(table, found, at_least=bar, confidence=column)
         if self._doubtful is None or not len(unsure):
             return table
-        rest = asked.take(unsure)
-        again = await self._predicted(self._doubtful, rest, f"{request_id}-fallback")
+        other, rest = self._doubtful, asked.take(unsure)
+        again = await ask_in_parts(
+            lambda part, name: self._predicted(other, part, name),
+            other,
+            rest,
+            request_id=f"{request_id}-fallback",
+        )
         return replaced(
             table, again, unsure, column=self._asking.column, confidence=self._asking.confidence
         )
@@ -367,12 +406,15 @@ class _Course:
     def _name(self, shard: Shard) -> str:
         return self._scoring.names[shard.index].removeprefix("sha256:")[:16]
 
-    def _too_bad(self, shard: Shard, first: int, last: int, error: InvalidData) -> InvalidData:
+    def _too_bad(
+        self, shard: Shard, first: int, last: int, error: InvalidData | InvalidAnswer
+    ) -> InvalidData | InvalidAnswer:
         most = self._asking.max_bad_rows
         where = f"the rows {shard.start + first} to {shard.start + last - 1}"
-        told = f"{most} were refused before, as many as may be" if most else "none may be"
+        told = f"{most} were bad before, as many as may be" if most else "none may be"
+        did = "refused" if isinstance(error, InvalidData) else "answered wrongly about"
         return type(error)(
-            f"The model refused {where} ({told}): {error.message}",
+            f"The model {did} {where} ({told}): {error.message}",
             hint=error.hint or "repair the rows, or allow some with `max_bad_rows`",
         )
 
@@ -388,12 +430,26 @@ def _around(others: Sequence[int], rows: int) -> list[tuple[int, int]]:
     return [(at, at + 1) for at in others] + between
 
 
+def _none_right(error: InvalidData | InvalidAnswer) -> InvalidAnswer:
+    return InvalidAnswer(
+        f"Not one row was answered as the protocol promises: {error.message}",
+        hint=error.hint or "look whether the address names the right protocol",
+    )
+
+
+def _all_wrong(refused: Sequence[tuple[int, InvalidData | InvalidAnswer]]) -> bool:
+    wrong = sum(isinstance(error, InvalidAnswer) for _, error in refused)
+    return wrong == len(refused) >= _ALL_WRONG
+
+
 def _covered(opened: _Open, start: int) -> bool:
     return any(piece.start == start for piece in opened.kept)
 
 
 def _side_file(
-    keys: pa.Table, refused: Sequence[tuple[int, InvalidData]], seen: Mapping[str, pa.Array]
+    keys: pa.Table,
+    refused: Sequence[tuple[int, InvalidData | InvalidAnswer]],
+    seen: Mapping[str, pa.Array],
 ) -> pa.Table:
     import pyarrow as pa
 

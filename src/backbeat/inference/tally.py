@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from backbeat.inference.prediction import Provenance
 from backbeat.inference.prices import Prices
+from backbeat.telemetry.calls import BREAKER_STATES
 
 __all__ = ["Tally"]
 
@@ -23,6 +25,7 @@ class Tally:
         self.seconds = 0.0
         self.cost = 0.0
         self.usage: Counter[str] = Counter()
+        self.breaker = "closed"
         self._times: list[float] = []
 
     def add(
@@ -40,13 +43,26 @@ class Tally:
             self._times.append(seconds)
         return cost
 
+    def count(self, origin: Provenance) -> float:
+        """Count the call that an answer comes from; returns what it cost."""
+        return self.add(
+            seconds=origin.seconds,
+            attempts=origin.attempts,
+            usage=origin.usage,
+            fallback=bool(origin.instead_of),
+        )
+
     def metrics(self) -> dict[str, float]:
-        """Numbers worth plotting: calls, retries, tokens, cost, and quantiles of seconds."""
+        """Numbers worth plotting: calls, retries, tokens, cost, and quantiles of seconds.
+
+        `breaker` is its state when the last answer came: 0 closed, 0.5 half-open, 1 open.
+        """
         found: dict[str, float] = {
             "calls": self.calls,
             "retries": self.attempts - self.calls,
             "fallbacks": self.fallbacks,
             "cost": self.cost,
+            "breaker": BREAKER_STATES[self.breaker],
             **self.usage,
         }
         times = sorted(self._times)

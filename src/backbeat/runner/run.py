@@ -72,7 +72,8 @@ def run_step(
         context.inputs = step.resolve(context)
     except Exception as error:
         claim = _claim(step, run, {"unresolved": type(error).__name__}, platform, lease_seconds)
-        platform.ledger.deny(claim, _failed(error, claim, platform))
+        state = "denied" if isinstance(error, Refused) else "failed"
+        platform.ledger.deny(claim, _failed(error, claim, platform, state=state))
         raise
     claim = _claim(step, run, context.inputs, platform, lease_seconds)
     verdict = platform.policy.decide("step.start", identity=run, facts={"kind": step.kind})

@@ -106,6 +106,11 @@ class BatchInference(Step):
 
     def resolve(self, ctx: StepContext) -> dict[str, str]:
         """Pin the table, the model to a version, and the scores' contract where one is named."""
+        if self._served:
+            from backbeat.steps.permitted import require_permitted
+
+            asked = (self.model, self._serving.fallback, self._serving.doubtful)
+            require_permitted(ctx, asked)
         inputs = {"data": pin(ctx, self.data), "model": self._model_now(ctx)}
         if self.output_contract is not None:
             inputs["output_contract"] = pin_contract(ctx, self.output_contract)

@@ -75,11 +75,13 @@ class Infer(Step):
         from contextlib import AsyncExitStack
 
         from backbeat.inference.answering import answer_rows
+        from backbeat.inference.tally import Tally
         from backbeat.steps.served_scoring import cap_of, client_for
 
         serving = self.serving or Serving()
         model = ctx.inputs.get("model", self.model)
         cap = cap_of(ctx, serving)
+        tally = Tally(serving.prices)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(cap.give_back)
 
@@ -97,9 +99,10 @@ class Infer(Step):
                 serving=serving,
                 column=self.column,
                 request_id=ctx.effect_id("call")[7:39],
+                tally=tally,
+                settle=cap.settle,
                 doubtful=await client(serving.doubtful),
             )
-        cost = serving.prices.cost(calls=1, seconds=origin.seconds, usage=origin.usage)
         return Done(
             value={
                 "predictions": [_plain(row) for row in table.to_pylist()],
@@ -108,10 +111,10 @@ class Infer(Step):
                 "request_id": origin.request_id,
                 "seconds": round(origin.seconds, 6),
                 "attempts": origin.attempts,
-                "cost": round(cost, 6),
+                "cost": round(tally.cost, 6),
                 "input_digest": origin.input_digest,
             },
-            metrics={"rows": len(self.rows), "seconds": origin.seconds, **origin.usage},
+            metrics={"rows": len(self.rows), "seconds": origin.seconds, **tally.metrics()},
             inputs=(DataRef(uri=origin.address, digest=origin.version, format="model"),),
         )
 

@@ -149,6 +149,7 @@ def cap_of(ctx: StepContext, serving: Serving) -> Cap:
 def client_for(ctx: StepContext, address: str, serving: Serving, **options: Any) -> InferenceClient:
     """A client with the platform's credentials, and what the workers share."""
     secrets: Mapping[str, str] = ctx.credentials(serving.credentials) if serving.credentials else {}
+    options.setdefault("registry", lambda: ctx.registry)
     return connect(
         address, secrets=secrets, resilience=serving.resilience, shared=lambda: ctx, **options
     )

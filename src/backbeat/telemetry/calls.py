@@ -9,7 +9,10 @@ from functools import cache
 from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-__all__ = ["call_span", "record_call", "trace_headers"]
+__all__ = ["BREAKER_STATES", "call_span", "record_breaker", "record_call", "trace_headers"]
+
+BREAKER_STATES = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+"""What a breaker's state is as a number."""
 
 _TRACER = trace.get_tracer("backbeat")
 _METER = metrics.get_meter("backbeat")
@@ -61,6 +64,26 @@ def record_call(origin: str, *, seconds: float, attempts: int, usage: Mapping[st
         _count("retries").add(attempts - 1, at)
     for name, tokens in usage.items():
         _count(name).add(tokens, at)
+
+
+def record_breaker(origin: str, state: str) -> None:
+    """Note that a breaker's state has changed; free where no meter is configured.
+
+    Args:
+        origin: The server; an attribute of each number.
+        state: `closed`, `half-open` or `open`, see `BREAKER_STATES`.
+    """
+    at = {"server": origin}
+    _breaker().set(BREAKER_STATES[state], at)
+    if state == "open":
+        _count("breaker_opened").add(1, at)
+
+
+@cache
+def _breaker() -> metrics._Gauge:
+    return _METER.create_gauge(
+        "backbeat.inference.breaker", description="0 closed, 0.5 half-open, 1 open."
+    )
 
 
 @cache

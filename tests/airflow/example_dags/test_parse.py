@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLES = Path(__file__).parents[3] / "example_dags" / "airflow"
-NAMES = {"adopt_existing", "drift_only", "nightly_retraining", "two_person_signoff"}
+NAMES = {
+    *("adopt_existing", "drift_only", "llm_batch_with_cap"),
+    *("nightly_retraining", "score_on_triton", "two_person_signoff"),
+}
 
 
 def test_all_of_them_parse(bag: Any) -> None:
@@ -54,6 +57,7 @@ def test_parsing_loads_nothing_heavy() -> None:
         "before = set(sys.modules)\n"
         f"sys.path.insert(0, {str(EXAMPLES)!r})\n"
         "import nightly_retraining, drift_only, two_person_signoff\n"
+        "import llm_batch_with_cap, score_on_triton\n"
         "new = {m.split('.')[0] for m in set(sys.modules) - before}\n"
         f"print(sorted(new & {set(heavy)!r}))"
     )

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from backbeat.errors import Unreachable
+from backbeat.errors import Overloaded, Unreachable
 from backbeat.inference.breaker import Breaker
 from backbeat.inference.resilience import Resilience
 from backbeat.ports import Budget
@@ -190,3 +190,29 @@ def test_a_ledger_that_does_not_answer_is_no_failure_of_the_call() -> None:
         return breaker.state
 
     assert asyncio.run(run()) == "open"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "at_once", "later"),
+    [
+        (Unreachable("gone"), 0, True, True),
+        (Unreachable("broken"), 500, True, True),
+        (Overloaded("unavailable"), 503, False, True),
+        (Overloaded("unavailable"), 14, False, True),
+        (Overloaded("starting", retry_after=5), 503, False, False),
+        (Overloaded("starting", retry_after=0), 14, False, False),
+        (Overloaded("too many requests"), 429, False, False),
+        (Overloaded("no place was free"), 0, False, False),
+    ],
+)
+def test_who_asks_for_patience_is_not_ill(
+    error: Unreachable, status: int, *, at_once: bool, later: bool
+) -> None:
+    """A bare 503 counts where there has been no good answer for long; a 429 never does."""
+    clock, _, (breaker,) = _workers(1)
+    clock.now += 4
+    breaker.succeeded()
+    clock.now += 4
+    assert breaker.counts(error, status) is at_once
+    clock.now += 2
+    assert breaker.counts(error, status) is later

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -207,6 +208,62 @@ def test_bytes_that_are_not_what_they_are_said_to_be_are_never_sent(server: Any)
     with pytest.raises(InvalidData, match="image/png"):
         ask(server, batch)
     assert server.headers == []
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "state"),
+    [(503, {}, "open"), (429, {}, "closed"), (503, {"Retry-After": "1"}, "closed")],
+)
+def test_a_server_that_is_unavailable_for_long_is_left_alone(
+    server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    headers: dict[str, str],
+    state: str,
+) -> None:
+    """A bare 503 opens the breaker once nothing was answered for long; patience never does."""
+    monkeypatch.setattr("backbeat.inference.breaker._PATIENCE_SECONDS", 0.0)
+    server.failing = [(status, headers)] * 1000
+
+    async def run() -> str:
+        policy = Resilience(attempts=1, breaker_failures=5)
+        async with InferenceClient(server.address, resilience=policy) as client:
+            for _ in range(20):
+                with pytest.raises(Unreachable):
+                    await client.predict(rows(1), seconds=1)
+            return client.breaker
+
+    assert asyncio.run(run()) == state
+
+
+def test_a_client_of_one_s_own_keeps_to_the_list(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step is needed: nothing is sent to an address that is not allowed."""
+    monkeypatch.setenv("BACKBEAT_ALLOWED_ADDRESSES", "https://models.internal")
+    with pytest.raises(Refused):
+        ask(server, rows(1))
+    assert server.headers == []
+
+
+@pytest.mark.parametrize("address", ["kserve-v1+http://{}:80/v1/models/m", "oip+grpc://{}:8001/m"])
+def test_a_name_that_leads_to_metadata_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the name is, what it leads to is looked at, over HTTP and over gRPC."""
+    real = socket.getaddrinfo
+
+    def lead(host: Any, *more: Any, **named: Any) -> Any:
+        return real("169.254.169.254" if host == "churn.example.com" else host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lead)
+
+    async def run() -> None:
+        async with InferenceClient(address.format("churn.example.com")) as client:
+            await client.describe()
+
+    with pytest.raises(Refused, match="leads to 169"):
+        asyncio.run(run())
 
 
 def test_another_version_than_asked_for_is_a_conflict(server: Any) -> None:

@@ -41,6 +41,14 @@ def test_rows_in_predictions_out(platform: Platform, server: Any) -> None:
     assert done.inputs[0].uri == server.address
 
 
+def test_its_numbers_say_how_the_calls_went(platform: Platform, server: Any) -> None:
+    """Quantiles of their time, retries, and the breaker's state."""
+    server.failing = [(500, {})]
+    metrics = infer(platform, server.address, 1.0).metrics
+    assert (metrics["calls"], metrics["retries"], metrics["breaker"]) == (1, 1, 0)
+    assert 0 < metrics["seconds.p50"] <= metrics["seconds.p95"] <= metrics["seconds.p99"]
+
+
 def test_a_retry_gets_the_recorded_answer(platform: Platform, server: Any) -> None:
     """A model that is paid by the call is asked once."""
     first = infer(platform, server.address, 1.0)
@@ -70,6 +78,16 @@ def test_a_cap_counts_over_calls_of_the_task(platform: Platform, server: Any) ->
     assert len(server.asked) == 1
 
 
+def test_money_is_capped_over_calls_of_the_task_too(platform: Platform, server: Any) -> None:
+    """A mapped copy that has paid nothing yet knows what the others have."""
+    asked = {"max_cost": 1.0, "prices": {"a_call": 0.5}}
+    for x in (1.0, 2.0):
+        assert infer(platform, server.address, x, serving=asked).value["cost"] == 0.5
+    with pytest.raises(BudgetSpent, match="max_cost=1"):
+        infer(platform, server.address, 3.0, serving=asked)
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
     ("rows", "kind", "says"),
     [
@@ -91,7 +109,7 @@ def test_rows_that_are_none_are_refused(
 def test_an_address_is_needed() -> None:
     """What names neither a served nor a registered model is refused when it is written."""
     for model in ("models:/m", "m", "http://host/m"):
-        with pytest.raises(InvalidStep, match="names no registered|no address of a served model"):
+        with pytest.raises(InvalidStep, match=r"names no registered|no address of"):
             step_from_fields(Infer, {"model": model, "rows": [{"x": 1}]})
 
 

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 
 from backbeat.data import FolderStore
-from backbeat.errors import BudgetSpent, InvalidData, InvalidStep, Unreachable
+from backbeat.errors import BudgetSpent, InvalidAnswer, InvalidData, InvalidStep, Unreachable
 from backbeat.inference import read_scores
 from backbeat.inference.cap import Cap
 from backbeat.inference.client import InferenceClient
@@ -28,6 +29,7 @@ from backbeat.inference.scoring import Scored, Scoring
 from backbeat.inference.served import Asking, score_served
 from backbeat.inference.tally import Tally
 from backbeat.retries.local import LocalBuckets
+from backbeat.testing import ModelServer
 
 OUTPUT = "scores/flights/2013-02-11"
 QUICK = Resilience(deadline_seconds=5, base_seconds=0.001, cap_seconds=0.002, in_flight=4)
@@ -125,6 +127,84 @@ def test_an_error_keeps_the_answers_that_were_there(
     assert read_scores(store, OUTPUT)["score"].to_pylist() == [2.0 * n for n in range(95)]
 
 
+@pytest.fixture
+def broken(
+    monkeypatch: pytest.MonkeyPatch, serving: Callable[[], Any]
+) -> Callable[[set[float]], Any]:
+    """Starts a server whose answer is cut where it is asked about one of these."""
+
+    def start(xs: set[float]) -> Any:
+        answered = ModelServer.predict
+
+        async def predict(self: ModelServer, request: web.Request) -> web.Response:
+            asked = {
+                row[0] if isinstance(row, list) else row
+                for row in (await request.json())["instances"]
+            }
+            found = await answered(self, request)
+            if not xs & asked:
+                return found
+            assert isinstance(found.body, bytes)
+            return web.Response(body=found.body[:-4], content_type="application/json")
+
+        monkeypatch.setattr(ModelServer, "predict", predict)
+        return serving()
+
+    return start
+
+
+def test_rows_that_are_answered_wrongly_go_to_a_side_file(
+    data: ds.Dataset, store: FolderStore, broken: Callable[[set[float]], Any]
+) -> None:
+    """They are found as refused ones are, and do not end the night."""
+    server = broken({3.0, 50.0})
+    done, _ = scored(data, store, server.address, max_bad_rows=2)
+    assert (done.rows, done.bad) == (95, 2)
+    assert len(read_scores(store, OUTPUT)) == 93
+    files = store.keys(f"{OUTPUT}/_bad/")
+    bad = pa.concat_tables([pq.read_table(store.root / key) for key in files])
+    assert bad["flight_id"].to_pylist() == ["f3", "f50"]
+    assert set(bad["error"].to_pylist()) == {"InvalidAnswer"}
+
+
+def test_more_wrong_answers_than_may_be_are_an_error(
+    data: ds.Dataset, store: FolderStore, broken: Callable[[set[float]], Any]
+) -> None:
+    """It says which rows, and is no refusal."""
+    server = broken({50.0})
+    with pytest.raises(InvalidAnswer, match="answered wrongly about the rows 46 to 53"):
+        scored(data, store, server.address)
+
+
+@pytest.mark.parametrize("request_rows", [1, 8, 256])
+def test_a_model_that_answers_nothing_rightly_has_no_bad_rows(
+    data: ds.Dataset,
+    store: FolderStore,
+    broken: Callable[[set[float]], Any],
+    request_rows: int,
+) -> None:
+    """A server of another protocol fails the step, soon, and the next attempt asks for all."""
+    wrong = {float(number) for number in range(95)}
+    server = broken(wrong)
+    with pytest.raises(InvalidAnswer, match="Not one row was answered as the protocol promises"):
+        scored(data, store, server.address, max_bad_rows=95, request_rows=request_rows)
+    assert len(server.asked) < 95
+    wrong.clear()
+    done, _ = scored(data, store, server.address, max_bad_rows=95, request_rows=request_rows)
+    assert (done.rows, done.bad) == (95, 0)
+
+
+def test_the_first_row_may_be_the_bad_one(
+    data: ds.Dataset, store: FolderStore, broken: Callable[[set[float]], Any]
+) -> None:
+    """It waits for a right answer to be called bad, and is in its place then."""
+    server = broken({0.0, 1.0, 94.0})
+    done, _ = scored(data, store, server.address, max_bad_rows=3, request_rows=1)
+    assert (done.rows, done.bad) == (95, 3)
+    scores = read_scores(store, OUTPUT)["score"].to_pylist()
+    assert scores == [2.0 * n for n in range(2, 94)]
+
+
 def test_refused_rows_go_to_a_side_file(data: ds.Dataset, store: FolderStore, server: Any) -> None:
     """They are found by halving, told with their error, and missing from the output alone."""
     server.refused = {3.0, 50.0, 51.0}
@@ -144,7 +224,7 @@ def test_more_bad_rows_than_may_be_end_the_work(
 ) -> None:
     """A night whose data is bad is not scored around it; the rows are named."""
     server.refused = {3.0, 50.0, 51.0}
-    with pytest.raises(InvalidData, match="2 were refused before, as many as may be"):
+    with pytest.raises(InvalidData, match="2 were bad before, as many as may be"):
         scored(data, store, server.address, max_bad_rows=2)
     assert not store.exists(f"{OUTPUT}/manifest.json")
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from backbeat import Actor, Done, Platform, RunIdentity, embedded, run_step
-from backbeat.errors import BudgetSpent, Conflict, InvalidStep, UnmetNeed, Unreachable
+from backbeat.errors import BudgetSpent, Conflict, InvalidStep, Refused, UnmetNeed, Unreachable
 from backbeat.inference import read_scores
 from backbeat.kinds import step_from_fields
 from backbeat.steps import BatchInference
@@ -198,6 +198,24 @@ def test_credentials_that_are_none_are_told_and_not_shown(
         return
     with pytest.raises(UnmetNeed, match=says):
         score(platform, server.address, serving={"credentials": "m"})
+
+
+@pytest.mark.parametrize("asked_as", ["model", "fallback", "doubtful"])
+def test_an_address_that_is_not_allowed_is_refused_at_the_claim(
+    platform: Platform, server: Any, monkeypatch: pytest.MonkeyPatch, asked_as: str
+) -> None:
+    """Whatever it is there for, nothing is sent, and the record says that it was refused."""
+    monkeypatch.setenv("BACKBEAT_ALLOWED_ADDRESSES", f"http://127.0.0.1:{server.port}")
+    other = "kserve-v1+http://models.example.com/v1/models/m"
+    model = other if asked_as == "model" else server.address
+    serving: dict[str, Any] = {} if asked_as == "model" else {asked_as: other}
+    if asked_as == "doubtful":
+        serving["at_least"] = 0.5
+    with pytest.raises(Refused, match=r"models\.example\.com"):
+        score(platform, model, serving=serving)
+    assert server.headers == []
+    (record,) = platform.ledger.runs()
+    assert record.state == "denied"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Four example pipelines for Dagster."""
+"""Six example pipelines for Dagster."""

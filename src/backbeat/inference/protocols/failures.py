@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -17,10 +18,11 @@ from backbeat.errors import (
 )
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Response
+from backbeat.inference.protocols.reasons import reason
+from backbeat.inference.protocols.said import MOST_LETTERS, said
 
 __all__ = ["http_failure", "retry_after", "said"]
 
-_MOST_CHARACTERS = 300
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]*)?")
 _GOOD = range(200, 300)
 _ELSEWHERE = range(300, 400)
@@ -49,21 +51,24 @@ _MEANINGS: dict[int, tuple[type[BackbeatError], str]] = {
 }
 
 
-def http_failure(endpoint: Endpoint, response: Response) -> BackbeatError | None:
+def http_failure(
+    endpoint: Endpoint, response: Response, *, why: Callable[[Response], str] = reason
+) -> BackbeatError | None:
     """What a bad answer over HTTP means by its status, None where it is a good one.
 
     Args:
         endpoint: Who was asked.
         response: The answer.
+        why: Reads what it says, without what it repeats of the rows.
     """
     status = response.status
     if status in _GOOD:
         return None
     happened = f"{endpoint.authority} answered {endpoint.path or '/'} with {status}"
-    text = said(response)
+    text = why(response)
     message = f"{happened}: {text}" if text else f"{happened}."
     if status in _ELSEWHERE:
-        where = response.headers.get("location", "")[:_MOST_CHARACTERS]
+        where = response.headers.get("location", "")[:MOST_LETTERS]
         return InvalidAnswer(
             f"{happened} and sends us on to {where!r}.",
             hint="write the address that the server itself has; a login page wants credentials",
@@ -95,15 +100,6 @@ def retry_after(response: Response) -> float | None:
         return None
     now = _date(response.headers.get("date", "")) or datetime.now(UTC)
     return max(0.0, (when - now).total_seconds())
-
-
-def said(response: Response) -> str:
-    """The first words of an answer, on one line, for a person to read."""
-    # a character takes at most four bytes
-    text = bytes(response.body[: 4 * _MOST_CHARACTERS]).decode(errors="replace")
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    words = " ".join(plain.split())
-    return words if len(words) <= _MOST_CHARACTERS else f"{words[: _MOST_CHARACTERS - 1]}…"
 
 
 def _date(value: str) -> datetime | None:

@@ -13,18 +13,28 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from backbeat.errors import BackbeatError
 from backbeat.inference.address import Endpoint
 from backbeat.inference.message import Request, Response
 from backbeat.inference.protocol import Answer, ModelInfo
-from backbeat.inference.protocols.failures import said
+from backbeat.inference.protocols.failures import http_failure
 from backbeat.inference.protocols.http_json import HttpJson, get
 from backbeat.inference.protocols.json_answers import as_outputs, member, read_json
 from backbeat.inference.protocols.json_rows import as_table, json_request
+from backbeat.inference.protocols.reasons import reason, told
+from backbeat.inference.protocols.said import one_line, said
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["MLflow"]
+
+# what MLflow puts a data frame, a value or the request itself behind
+_REPEATED = re.compile(r"(?: of| predict)? data '|\s*Error: |\s*Input:")
+# the sentences of a signature that is not kept: they name columns and types
+_SIGNATURE = re.compile(
+    r"(?:Model is missing inputs|Incompatible input types for column|Expected \d+ inputs) .*"
+)
 
 
 class MLflow(HttpJson):
@@ -71,3 +81,19 @@ class MLflow(HttpJson):
             outputs=as_outputs(endpoint, predictions, rows.num_rows),
             request_id=response.headers.get("x-request-id", ""),
         )
+
+    def failure(self, endpoint: Endpoint, response: Response) -> BackbeatError | None:
+        """By its status; what MLflow repeats of the rows, and its traceback, are left out."""
+        return http_failure(endpoint, response, why=_why)
+
+
+def _why(response: Response) -> str:
+    found = told(response) or {}
+    message, code = found.get("message"), found.get("error_code")
+    if not isinstance(message, str) or not isinstance(code, str):
+        return reason(response)
+    # of several the last: what stands before it may be a row that says the same
+    signature = _SIGNATURE.search(message.rpartition("Error: ")[2])
+    kept = signature[0] if signature else _REPEATED.split(message, maxsplit=1)[0]
+    sort = found.get("error_class", "")
+    return one_line(f"{code} ({sort}): {kept}" if sort and sort != code else f"{code}: {kept}")
