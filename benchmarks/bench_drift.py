@@ -12,6 +12,7 @@ current     a batch of `--large` rows against a stored profile, beside a bare sc
             Parquet by pyarrow; on one core and on all. Beside it two processes that have a core
             and half of the rows each: what the machine's second core is worth
 flat        the same with `--largest` rows: one file of a million rows is read again and again
+distinct    one column of `--large` strings that all differ, profiled from nothing (two passes)
 """
 
 from __future__ import annotations
@@ -90,6 +91,14 @@ for batch in ds.dataset([sys.argv[2]] * int(sys.argv[3])).scanner(
     rows += batch.num_rows
 assert rows == int(sys.argv[3]) * 1_000_000
 """
+DISTINCT = """
+import pyarrow.dataset as ds
+from backbeat.drift import build_profile
+column = build_profile(ds.dataset(sys.argv[1])).columns["id"]
+rows = int(sys.argv[2])
+assert column.present == rows and len(column.counts) <= 1_000
+assert abs(column.distinct_values / rows - 1) < 0.12
+"""
 WRITE = """
 from backbeat.drift import build_profile
 import pyarrow.dataset as ds
@@ -135,6 +144,19 @@ def make_rows(path: Path, rows: int, seed: int) -> None:
                 codes = pa.array(chance.zipf(1.5, size=size) % len(names))
                 arrays.append(names.take(codes))
             writer.write_table(pa.table(arrays, schema=schema))
+
+
+def make_identifiers(path: Path, rows: int) -> None:
+    """Write Parquet: one column of strings that all differ, a row group each million rows."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("id", pa.string())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, rows, PIECE):
+            numbers = pa.array(np.arange(first, min(first + PIECE, rows)))
+            writer.write_table(pa.table([numbers.cast(pa.string())], schema=schema))
 
 
 def run(code: str, *words: object, python: Path | None = None, cores: int = 0) -> Taken:
@@ -197,7 +219,7 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, Taken]:
         folder / name for name in ("one.parquet", "two.parquet", "piece.parquet", "profile.json")
     )
     found: dict[str, Taken] = {}
-    arms = 6 + (0 if given.without_peers else 2)
+    arms = 7 + (0 if given.without_peers else 2)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("making rows", total=arms)
         make_rows(one, given.rows, 1)
@@ -227,6 +249,9 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, Taken]:
             *(run_at_once(PROFILE, stored, piece, share) for _ in range(2)),
         )
         arm("flat backbeat", run(PROFILE, stored, piece, given.largest // PIECE))
+        identifiers = folder / "identifiers.parquet"
+        make_identifiers(identifiers, given.large)
+        arm("distinct backbeat", run(DISTINCT, identifiers, given.large))
     return found
 
 
@@ -248,11 +273,13 @@ def report(found: dict[str, Taken], given: argparse.Namespace) -> None:
     to_scan = current.seconds / found["current scan"].seconds
     cores = found["current one core"].seconds / current.seconds
     possible = found["current one core"].seconds / found["current one process a core"].seconds
+    distinct = found["distinct backbeat"].mebibytes
     growth = flat.mebibytes / current.mebibytes
     figures += [
         (f"to_scan_of_{given.large}", to_scan, "ratio", 3.0, to_scan <= 3),
         (f"memory_of_{given.large}", current.mebibytes, "MiB", 300.0, current.mebibytes <= 300),
         (f"memory_of_{given.largest}", flat.mebibytes, "MiB", 300.0, flat.mebibytes <= 300),
+        (f"memory_of_{given.large}_distinct", distinct, "MiB", 300.0, distinct <= 300),
         ("memory_growth", growth, "ratio", 1.1, growth <= 1.1),
         ("all_cores_to_one", cores, "ratio", 1.6, cores >= 1.6),
         ("all_cores_to_one_possible", possible, "ratio", None, True),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
+from queue import SimpleQueue
+from threading import Event
 from typing import Protocol, cast
 
 import pyarrow as pa
@@ -25,6 +28,7 @@ from backbeat.drift._scan import (
     NumericFamily,
     blocks,
     categories,
+    splits_by_column,
 )
 from backbeat.errors import InvalidData
 
@@ -35,6 +39,10 @@ Progress = Callable[[int, int | None], None]
 
 # rows of text and vectors are wide: fewer of them make a block
 _WIDE_BLOCK_ROWS = 8_192
+# columns that one worker reads at a time
+_SHARE_COLUMNS = 4
+_CHANGED = "The data changed while it was profiled: {} different rows."
+_CHANGED_HINT = "profile files that nobody writes to any more"
 
 
 @dataclass(frozen=True)
@@ -172,10 +180,7 @@ class Engine:
         fitted = [self._fitted(lane) for lane in samples]
         again = [lane for lane in [*map(self._second, first), *(f[0] for f in fitted)] if lane]
         if again and (self._scan(again, passes=2) != rows or _outside(again, first)):
-            raise InvalidData(
-                "The data changed while it was profiled: its two passes saw different rows.",
-                hint="profile files that nobody writes to any more",
-            )
+            raise InvalidData(_CHANGED.format("its two passes saw"), hint=_CHANGED_HINT)
         return self._counted(rows, [*first, *again], tuple(how for _, how in fitted))
 
     def _first(self, source: Source | Explained) -> _Columns:
@@ -238,27 +243,94 @@ class Engine:
         return CategoryCounter(names=frozen.counts, slots=self._slots)
 
     def _scan(self, lanes: Sequence[_Lane], *, passes: int) -> int:
-        names = [name for lane in lanes for name in lane.inputs]
-        names += [] if self._index is None else self._index.columns
         if self._index is not None:
             self._index.rows[:] = 0
         workers = pa.cpu_count()
-        if workers == 1:
-            return self._stream(lanes, names, passes, None)
+        shares = self._shares(lanes, workers)
+        if workers == len(shares) == 1:
+            return self._stream(lanes, None, self._teller(passes))
         with ThreadPoolExecutor(workers, thread_name_prefix="backbeat-profile") as pool:
-            return self._stream(lanes, names, passes, pool)
+            if len(shares) == 1:
+                return self._stream(lanes, pool, self._teller(passes))
+            return self._beside(shares, pool, self._teller(passes))
+
+    def _shares(self, lanes: Sequence[_Lane], workers: int) -> list[list[_Lane]]:
+        """The lanes in parts that are read and counted apart, or all in one."""
+        if self._index is not None or not splits_by_column(self._data):
+            return [list(lanes)]
+        # the fields of a struct are read at once
+        together: dict[str, list[_Lane]] = {}
+        for lane in lanes:
+            together.setdefault(lane.inputs[0], []).append(lane)
+        groups = list(together.values())
+        # as many for every worker, so that they end together
+        rounds = -(-len(groups) // (_SHARE_COLUMNS * workers))
+        size = min(rounds * workers, len(groups)) or 1
+        return [list(chain(*groups[first::size])) for first in range(size)]
+
+    def _beside(
+        self,
+        shares: Sequence[Sequence[_Lane]],
+        pool: ThreadPoolExecutor,
+        tell: Callable[[int], None],
+    ) -> int:
+        """Shares beside each other: each has a worker that reads its columns and counts them.
+
+        Workers that pass blocks of all columns on to each other wait for the interpreter's lock
+        most of the time. And what is held does not grow with the number of columns.
+        """
+        stop = Event()
+        heard: SimpleQueue[int | None] = SimpleQueue()
+
+        def hear(rows: int) -> None:
+            heard.put(rows)
+            if stop.is_set():
+                raise CancelledError
+
+        under_way = [pool.submit(self._stream, share, None, hear) for share in shares]
+        try:
+            for each in under_way:
+                each.add_done_callback(lambda _: heard.put(None))
+            rows, left = 0, len(under_way)
+            while left:
+                # the callback is the caller's: it is called in the caller's thread
+                block = heard.get()
+                if block is None:
+                    left -= 1
+                    for each in under_way:
+                        if each.done():
+                            each.result()
+                else:
+                    before, rows = rows, rows + block
+                    tell(rows // len(shares) - before // len(shares))
+        finally:
+            stop.set()
+            for each in under_way:
+                each.cancel()
+        seen = {each.result() for each in under_way}
+        if len(seen) > 1:
+            raise InvalidData(_CHANGED.format("its columns have"), hint=_CHANGED_HINT)
+        return seen.pop()
+
+    def _teller(self, passes: int) -> Callable[[int], None]:
+        total = None if self._total is None else passes * self._total
+
+        def tell(rows: int) -> None:
+            self._done += rows
+            if self._progress:
+                self._progress(self._done, total)
+
+        return tell
 
     def _stream(
-        self,
-        lanes: Sequence[_Lane],
-        names: Sequence[str],
-        passes: int,
-        pool: ThreadPoolExecutor | None,
+        self, lanes: Sequence[_Lane], pool: ThreadPoolExecutor | None, tell: Callable[[int], None]
     ) -> int:
+        names = [name for lane in lanes for name in lane.inputs]
+        names += [] if self._index is None else self._index.columns
         rows = 0
         working: list[Future[None]] = []
-        columns = list(dict.fromkeys(names))
-        for block in blocks(self._data, columns, self._block_rows):
+        for block in blocks(self._data, list(dict.fromkeys(names)), self._block_rows):
+            size = block.num_rows
             cuts: Slots = () if self._index is None else self._index.cuts(block)
             # one block is counted while the next is read; a column sees its blocks in order
             for each in working:
@@ -268,11 +340,10 @@ class Engine:
                     lane.take(block, cuts)
             else:
                 working = [pool.submit(lane.take, block, cuts) for lane in lanes]
-            rows += block.num_rows
-            self._done += block.num_rows
-            if self._progress:
-                total = None if self._total is None else passes * self._total
-                self._progress(self._done, total)
+            # its memory is given back before the next one is read
+            del block
+            rows += size
+            tell(size)
         for each in working:
             each.result()
         return rows

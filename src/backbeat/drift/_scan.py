@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from backbeat.errors import BackbeatError, InvalidData, StorageFull
 
@@ -28,6 +31,7 @@ __all__ = [
     "blocks",
     "categories",
     "numbers",
+    "splits_by_column",
 ]
 
 NumericFamily = Literal[
@@ -45,8 +49,11 @@ Family = NumericFamily | Literal["category", "empty"]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-BLOCK_ROWS = 32_768
+BLOCK_ROWS = 65_536
 _BUFFER_BYTES = 131_072
+_WORTH_OPENING = 1_048_576
+_DICTIONARY_BYTES = 1_048_576
+_CODE_BYTES = 4
 _TWO_CORES = 2
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DAY_MS = 86_400_000
@@ -126,19 +133,42 @@ def blocks(data: ds.Dataset, columns: Sequence[str], rows: int = BLOCK_ROWS) -> 
     size = 0
     try:
         for batch in _batches(data, columns, rows):
-            start = 0
-            while start < batch.num_rows:
-                piece = batch.slice(start, rows - size)
-                held.append(piece)
-                size += piece.num_rows
-                start += piece.num_rows
+            start, end = 0, batch.num_rows
+            while start < end:
+                held.append(batch.slice(start, rows - size))
+                start += held[-1].num_rows
+                size += held[-1].num_rows
+                if start >= end:
+                    # nothing holds a block's memory while the next one is decoded
+                    del batch
                 if size == rows:
-                    yield _joined(held)
-                    held, size = [], 0
+                    whole, held, size = [_joined(held)], [], 0
+                    yield whole.pop()
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(error) from error
     if size:
         yield _joined(held)
+
+
+def splits_by_column(data: ds.Dataset) -> bool:
+    """Whether some of the columns can be read at a time for the price of reading all at once.
+
+    So it is with Parquet files on this machine's disks, unless they are so small that opening
+    them costs more than reading them. Of a text file every reader would parse all columns, and a
+    bucket would be asked more often.
+    """
+    if not (
+        isinstance(data, ds.FileSystemDataset)
+        and isinstance(data.format, ds.ParquetFileFormat)
+        and isinstance(data.filesystem, LocalFileSystem)
+    ):
+        return False
+    try:
+        data.get_fragments()
+        sizes = [Path(file).stat().st_size for file in data.files]
+    except (ValueError, OSError):  # filtered, which needs the scanner; or a file is gone
+        return False
+    return sum(sizes) > _WORTH_OPENING * len(sizes)
 
 
 def _joined(pieces: list[pa.Table]) -> pa.Table:
@@ -181,17 +211,36 @@ def _parquet(
     own = [name for name in columns if name in there and name not in keys]
     texts = [name for name in own if _is_text(there[name]) and _is_text(schema.field(name).type)]
     with part.open() as source:
+        footer = pq.read_metadata(source)
         file = pq.ParquetFile(
-            source, read_dictionary=texts, pre_buffer=False, buffer_size=_BUFFER_BYTES
+            source,
+            metadata=footer,
+            read_dictionary=sorted(set(texts) - _mostly_distinct(footer)),
+            pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
         )
-        for batch in file.iter_batches(
+        batches = file.iter_batches(
             batch_size=rows,
             row_groups=[group.id for group in part.row_groups],
             columns=own,
             # on two cores the counting fills the other one; decoding ahead only costs memory
             use_threads=pa.cpu_count() > _TWO_CORES,
-        ):
-            yield _in_schema(batch, schema, columns, keys)
+        )
+        # no loop, as its variable would hold a batch while the next one is decoded
+        yield from map(partial(_in_schema, schema=schema, columns=columns, keys=keys), batches)
+
+
+def _mostly_distinct(footer: pq.FileMetaData) -> set[str]:
+    """Columns that take more bytes than codes and a dictionary would.
+
+    Read as codes, each of their batches would bring all strings of the row group so far.
+    """
+    return {
+        chunk.path_in_schema
+        for group in map(footer.row_group, range(footer.num_row_groups))
+        for chunk in map(group.column, range(group.num_columns))
+        if chunk.total_uncompressed_size > _DICTIONARY_BYTES + _CODE_BYTES * chunk.num_values
+    }
 
 
 def _in_schema(

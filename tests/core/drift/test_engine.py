@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import enumerate as enumerate_threads
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from backbeat.drift import Profile, build_profile
 from backbeat.drift._count import NumericCounter
 from backbeat.drift._engine_grid import BinFinder
-from backbeat.drift._scan import Numbers
+from backbeat.drift._scan import Numbers, splits_by_column
 from backbeat.errors import ContractBroken, InvalidData, InvalidStep
 
 ANY = st.floats(allow_nan=False, allow_infinity=False)
@@ -105,6 +108,70 @@ def test_the_number_of_threads_changes_no_byte(threads: None) -> None:
         options: Any = {"kinds": {"t": "text"}, "given": {"x": ["n"]}, "by": ["n"]}
         found.append(build_profile(everything(), **options).to_bytes())
     assert len(set(found)) == 1
+
+
+def test_columns_read_apart_are_counted_as_those_read_together(
+    tmp_path: Path, threads: None
+) -> None:
+    """Large local Parquet is read some columns at a time: not one byte of the profile differs."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(everything(), path, row_group_size=40_000)
+    assert splits_by_column(ds.dataset(path))
+    reference = build_profile(everything(1_000), given={"x": ["n"]})
+    for options in ({"given": {"x": ["n"]}}, {"edges_from": reference}):
+        found = {build_profile(everything(), **options).to_bytes()}
+        for count in (1, 2, 7):
+            pa.set_cpu_count(count)
+            found.add(build_profile(path, **options).to_bytes())
+        assert len(found) == 1
+
+
+def test_only_large_local_parquet_is_read_by_columns(tmp_path: Path) -> None:
+    """Text, memory, other filesystems, filters and small files are read whole, and count alike."""
+    table = everything()
+    pq.write_table(table, tmp_path / "x.parquet")
+    pq.write_table(table.slice(0, 9), tmp_path / "small.parquet")
+    pc_csv.write_csv(table, str(tmp_path / "x.csv"))
+    folder = SubTreeFileSystem(str(tmp_path), LocalFileSystem())
+    large = ds.dataset(tmp_path / "x.parquet")
+    elsewhere = ds.dataset("x.parquet", filesystem=folder)
+    everywhere = large.filter(ds.field("n") >= 0)
+    others = [
+        ds.dataset(table),
+        ds.dataset(tmp_path / "x.csv", format="csv"),
+        ds.dataset(tmp_path / "small.parquet"),
+        elsewhere,
+        everywhere,
+    ]
+    assert [splits_by_column(each) for each in [large, *others]] == [True] + [False] * len(others)
+    expected = build_profile(large).to_bytes()
+    assert [build_profile(each).to_bytes() for each in (elsewhere, everywhere)] == [expected] * 2
+
+
+def test_the_callback_can_end_columns_read_apart(tmp_path: Path, threads: None) -> None:
+    """It is called in the caller's thread, up to all rows; what it raises ends every reader."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(everything(), path)
+    reference = build_profile(path)
+    pa.set_cpu_count(2)
+    heard: list[tuple[int, int | None]] = []
+    callers: set[int] = set()
+
+    def hear(done: int, total: int | None) -> None:
+        heard.append((done, total))
+        callers.add(get_ident())
+
+    build_profile(path, edges_from=reference, progress=hear)
+    assert heard == sorted(heard)
+    assert heard[-1] == (150_000, 150_000)
+    assert callers == {get_ident()}
+
+    def end(done: int, total: int | None) -> None:
+        raise TimeoutError("enough")
+
+    with pytest.raises(TimeoutError, match="enough"):
+        build_profile(path, edges_from=reference, progress=end)
+    assert not [each for each in enumerate_threads() if "backbeat-profile" in each.name]
 
 
 def test_every_form_of_the_rows_gives_the_same_profile(tmp_path: Path) -> None:
