@@ -345,7 +345,10 @@ class _Course:
     async def _answered(self, rows: pa.Table, request_id: str) -> pa.Table:
         import pyarrow as pa
 
-        asked = rows.select(self._scoring.features).combine_chunks().to_batches()[0]
+        part = rows.select(self._scoring.features)
+        whole = part.to_batches()
+        # most parts lie in one piece, which need not be copied
+        asked = whole[0] if len(whole) == 1 else part.combine_chunks().to_batches()[0]
         require_media(asked)
         found = await self._predicted(self._client, asked, request_id)
         table = self._as_table(found)
