@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backbeat.errors import InvalidStep
+from backbeat.redact import redact
 from backbeat.step import Step
 
 __all__ = ["KINDS", "step_class", "step_from_fields", "step_from_json"]
@@ -143,8 +144,6 @@ def _explained(cls: type[Step], error: ValidationError) -> InvalidStep:
 
 
 def _short(value: Any, limit: int = 80) -> str:
-    from backbeat.telemetry import redact
-
     # what does not validate is shown, and may be an address with a password
     text = redact(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backbeat.inference.message import Response
-from backbeat.telemetry.redact import redact
+from backbeat.redact import redact
 
 __all__ = ["MOST_LETTERS", "one_line", "said"]
 
