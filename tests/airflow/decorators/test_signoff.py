@@ -60,7 +60,7 @@ def test_evidence_has_names(folder: Path, context: Context, returned: Any) -> No
 def test_a_wrong_literal_fails_while_the_file_is_parsed() -> None:
     """Not at night."""
     with pytest.raises(InvalidStep, match="quorum"):
-        _task(lambda: {}, quorum=0)
+        _task(lambda: {"auc": 0.7}, quorum=0)
 
 
 @pytest.mark.usefixtures("airflow_database")

@@ -48,6 +48,7 @@ def test_it_waits_without_a_slot_and_goes_on(folder: Path, asked: str, context: 
     async def fired() -> Any:
         async for event in deferred.value.trigger.run():
             return event.payload
+        return None
 
     event = asyncio.run(fired())
     value = sensor.resume(context(sensor), event)
