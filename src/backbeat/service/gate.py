@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from backbeat.errors import Conflict, InvalidData, Refused, RetryableError
 from backbeat.identity import Actor
 from backbeat.ledger.wire import Verb
-from backbeat.ports import AuditFact, Claim, Ledger
+from backbeat.ports import AuditFact, Claim, Ledger, Message
 from backbeat.runner.run import work_key
 from backbeat.service.credentials import Scope, Token
 from backbeat.signoff import open_request, read_request
@@ -30,6 +30,8 @@ _SIGNOFF = "signoff"
 _RESERVED = frozenset({"ledger", "run", _SIGNOFF, "token"})
 # methods that mean that somebody was authenticated elsewhere than on the worker
 _BEYOND_A_WORKER = frozenset({"oidc", "slack", "token"})
+# topics of what is sent to people: in the name of a sign-off a worker could fish for their votes
+_TO_PEOPLE = frozenset({"notify", _SIGNOFF})
 # what `ledger.owner` writes: a holder of another form would break whoever asks if it still lives
 _PROCESS = re.compile(r".+/[0-9]+/\w+")
 
@@ -66,6 +68,10 @@ def perform(token: Token, verb: Verb, arguments: Mapping[str, Any], ledger: Ledg
         if arguments["category"] == _SIGNOFF or arguments["stream"].startswith(f"{_SIGNOFF}/"):
             return _signoff(token, arguments, ledger)
         _check_facts(arguments["audit"])
+        _check_messages(arguments["messages"])
+    for part in ("claim", "ending"):
+        if part in arguments:
+            _check_messages(arguments[part].messages)
     return getattr(ledger, verb)(**arguments)
 
 
@@ -81,6 +87,15 @@ def _check_claim(token: Token, claim: Claim) -> None:
             )
     _check_actors([claim.identity.actor])
     _check_process(claim.owner)
+
+
+def _check_messages(messages: Iterable[Message]) -> None:
+    for message in messages:
+        if message.topic.partition(".")[0] in _TO_PEOPLE:
+            raise Refused(
+                f"a worker cannot send a message of the topic {message.topic}",
+                hint="let the service send it: it does so with what it tells of",
+            )
 
 
 def _check_key(token: Token, key: str, ledger: Ledger) -> None:

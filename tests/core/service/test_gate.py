@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from backbeat import Actor, embedded, resume_step, run_step
 from backbeat.errors import Conflict, InvalidData, Refused, RetryableError
 from backbeat.ledger import RemoteLedger, SqliteLedger
 from backbeat.ledger.wire import VERBS
-from backbeat.ports import AuditFact, Budget, Claim, Claimed, Ending
+from backbeat.ports import AuditFact, Budget, Claim, Claimed, Ending, Message
 from backbeat.runner.run import work_key
 from backbeat.service import Scope
 from backbeat.signoff import read_request, requests, vote
@@ -69,6 +70,34 @@ def _decide(ledger: RemoteLedger, request: Request, choice: str) -> int:
         due=request.deadline,
         audit=[],
     )
+
+
+@pytest.mark.parametrize("verb", ["append", "claim", "finish"])
+def test_a_worker_sends_no_notice_to_people(service: Any, claim_of: Make, verb: str) -> None:
+    """Who has a worker's token could else write to people in a sign-off's name."""
+    worker = service.remote("worker")
+    notice = Message("m1", "notify", {"subject": "Your vote is wanted", "link": "https://evil"})
+    claim = claim_of()
+    calls: dict[str, Callable[[], Any]] = {
+        "append": lambda: worker.append(
+            "custom/1",
+            [("made", {})],
+            category="custom",
+            expected=0,
+            state="open",
+            due=None,
+            audit=[],
+            messages=[notice],
+        ),
+        "claim": lambda: worker.claim(replace(claim, messages=[notice])),
+        "finish": lambda: worker.finish(
+            claim.key,
+            worker.claim(claim).token,
+            Ending(state="done", outcome={"status": "done"}, messages=[notice]),
+        ),
+    }
+    with pytest.raises(Refused, match="the topic notify"):
+        calls[verb]()
 
 
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - Scope.READER.verbs))
