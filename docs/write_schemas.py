@@ -10,6 +10,7 @@ from backbeat.contract import DataContract
 from backbeat.drift import Profile
 from backbeat.drift.watchlist import watchlist_schema
 from backbeat.kinds import KINDS, step_class
+from backbeat.signoff import Asking, People
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -26,6 +27,8 @@ def published() -> dict[str, dict[str, Any]]:
         **steps,
         "DataContract-v1.json": contract,
         "Profile-v2.json": profile,
+        "SignoffAsking-v1.json": Asking.model_json_schema(),
+        "SignoffPeople-v1.json": People.model_json_schema(),
         "Watchlist-v1.json": watchlist_schema(),
     }
 

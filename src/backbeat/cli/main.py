@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import backbeat
-from backbeat.cli import contract, drift, ledger, profile, quality, runs, signoff, steps, token
+from backbeat.cli import (
+    contract,
+    drift,
+    ledger,
+    notify,
+    profile,
+    quality,
+    runs,
+    signoff,
+    steps,
+    token,
+)
 from backbeat.cli.doctor import doctor
 from backbeat.cli.output import AsJson, answering, print_facts, print_json
 from backbeat.cli.serve import serve
@@ -77,6 +88,7 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(drift.app, name="drift")
 app.add_typer(quality.app, name="quality")
 app.add_typer(token.app, name="token")
+app.add_typer(notify.app, name="notify")
 
 
 def main() -> None:

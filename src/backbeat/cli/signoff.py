@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from backbeat.cli.output import (
-    AsJson,
-    answering,
-    plain,
-    print_facts,
-    print_json,
-    print_line,
-    print_table,
+from backbeat.cli import signoff_acts, signoff_asking
+from backbeat.cli.output import AsJson, answering, print_json, print_table
+from backbeat.cli.signoff_shown import (
+    Name,
+    Reason,
+    RequestId,
+    Seen,
+    Yes,
+    acting,
+    answer,
+    described,
+    ledger_of,
+    read_document,
+    seen_digest,
+    show_state,
 )
-from backbeat.cli.session import Session, interactive, operating_system_user
-from backbeat.identity import Actor
-from backbeat.platform import Platform
-from backbeat.signoff import State, read_request, requests, vote
+from backbeat.signoff import read_request, requests, vote
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="See what waits for people, and decide.")
-
-_LEAST_DIGITS = 12
-
-RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request, e.g. so-1f….")]
-Reason = Annotated[str, typer.Option(help="In your words; shown with the vote.")]
-Name = Annotated[
-    str | None,
-    typer.Option("--as", help="Your id among the approvers. Default: your operating-system user."),
-]
-Seen = Annotated[
-    str | None,
-    typer.Option(
-        help="Digest of the evidence you looked at, or its first 12 hex digits; the vote is "
-        "refused if the request shows something else."
-    ),
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Vote on what the request shows, unasked.")]
 
 
 class StateName(StrEnum):
@@ -50,6 +37,13 @@ class StateName(StrEnum):
     OPEN = "open"
     APPROVED = "approved"
     REJECTED = "rejected"
+
+
+class Word(StrEnum):
+    """What a vote can say."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
 
 
 @app.command("list")
@@ -61,9 +55,9 @@ def list_requests(
     as_json: AsJson = False,
 ) -> None:
     """List requests, newest first."""
-    found = requests(_platform(context).ledger, state=state)
+    found = requests(ledger_of(context), state=state)
     if as_json:
-        print_json([_described(item) for item in found])
+        print_json([described(item) for item in found])
         return
     print_table(
         ["id", "state", "subject", "votes", "deadline", "workflow"],
@@ -86,11 +80,11 @@ def list_requests(
 @answering
 def show(context: typer.Context, request_id: RequestId, *, as_json: AsJson = False) -> None:
     """Show a request: what is asked, the evidence, the rules, the votes."""
-    state = read_request(_platform(context).ledger, request_id)
+    state = read_request(ledger_of(context), request_id)
     if as_json:
-        print_json(_described(state))
+        print_json(described(state))
     else:
-        _show(state)
+        show_state(state)
 
 
 @app.command()
@@ -106,8 +100,8 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve exactly what the request shows."""
-    shown = _shown(context, request_id, "approve", seen=seen, yes=yes)
-    _vote(context, shown, "approve", reason=reason, name=name, as_json=as_json)
+    digest = seen_digest(context, request_id, "approve", seen=seen, yes=yes)
+    _vote(context, request_id, "approve", digest, name, as_json=as_json, reason=reason)
 
 
 @app.command()
@@ -122,106 +116,81 @@ def reject(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reject what the request shows; one counted rejection decides."""
-    shown = _shown(context, request_id, "reject", seen=seen, yes=yes)
-    _vote(context, shown, "reject", reason=reason, name=name, as_json=as_json)
+    """Reject what the request shows."""
+    digest = seen_digest(context, request_id, "reject", seen=seen, yes=yes)
+    _vote(context, request_id, "reject", digest, name, as_json=as_json, reason=reason)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    request_id: str
-    digest: str
-
-
-def _shown(
-    context: typer.Context, request_id: str, choice: str, *, seen: str | None, yes: bool
-) -> _Shown:
-    """What the voter has looked at: here, before (`seen`), or by their word (`yes`)."""
-    state = read_request(_platform(context).ledger, request_id)
-    digest = state.request.evidence_digest
-    if seen is not None:
-        return _Shown(request_id, _confirmed(seen, digest))
-    if not yes:
-        if not interactive():
-            raise typer.BadParameter(
-                "nobody is there to look at the evidence: pass --seen <digest>, or --yes"
-            )
-        _show(state)
-        typer.confirm(f"{choice} {plain(state.request.subject)!r}?", abort=True)
-    return _Shown(request_id, digest)
+@app.command("vote")
+@answering
+def cast_vote(
+    context: typer.Context,
+    request_id: RequestId,
+    choice: Annotated[Word, typer.Argument(help="approve or reject.")],
+    *,
+    reason: Reason = "",
+    meaning: Annotated[
+        str, typer.Option(help="What your signature means, e.g. 'reviewed as model owner'.")
+    ] = "",
+    printed_name: Annotated[str, typer.Option(help="Your name as it is printed.")] = "",
+    answers: Annotated[
+        Path | None, typer.Option(help="A JSON file: what the form is filled in with.")
+    ] = None,
+    for_person: Annotated[
+        str | None, typer.Option("--for", help="Whose delegated right you use.")
+    ] = None,
+    delivery: Annotated[
+        str, typer.Option(help="Names this vote: the same name again changes nothing.")
+    ] = "",
+    name: Name = None,
+    seen: Seen = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Vote with all that a signature can carry."""
+    filled = read_document(answers, "the answers to the form") if answers else {}
+    digest = seen_digest(context, request_id, choice.value, seen=seen, yes=yes)
+    _vote(
+        context,
+        request_id,
+        choice.value,
+        digest,
+        name,
+        as_json=as_json,
+        reason=reason,
+        meaning=meaning,
+        printed_name=printed_name,
+        answers=filled,
+        for_person=for_person,
+        delivery=delivery,
+    )
 
 
 def _vote(
     context: typer.Context,
-    shown: _Shown,
+    request_id: str,
     choice: Literal["approve", "reject"],
-    *,
-    reason: str,
+    digest: str,
     name: str | None,
+    *,
     as_json: bool,
+    **more: Any,
 ) -> None:
     state = vote(
-        _platform(context).ledger,
-        shown.request_id,
+        ledger_of(context),
+        request_id,
         choice=choice,
-        actor=Actor(id=name, method="cli") if name else operating_system_user(),
-        evidence_digest=shown.digest,
-        reason=reason,
+        evidence_digest=digest,
+        **acting(name),
+        **more,
     )
-    if as_json:
-        print_json(_described(state))
-        return
-    print_line(f"{choice} is recorded; {shown.request_id} is {state.name}")
-    if state.decision is None:
-        counted = sum(item.choice == "approve" for item in state.votes)
-        print_line(f"{counted} of {state.request.rules.quorum} approvals")
+    answer(state, f"{choice} is recorded", as_json=as_json)
 
 
-def _confirmed(seen: str, digest: str) -> str:
-    """The whole digest where `seen` begins it; else `seen` itself, so that the refusal is kept."""
-    hexadecimal = seen.removeprefix("sha256:")
-    if len(hexadecimal) < _LEAST_DIGITS:
-        raise typer.BadParameter(f"--seen takes at least {_LEAST_DIGITS} hex digits of the digest")
-    begins = digest.removeprefix("sha256:").startswith(hexadecimal.lower())
-    return digest if begins else f"sha256:{hexadecimal}"
-
-
-def _platform(context: typer.Context) -> Platform:
-    session: Session = context.obj
-    return session.with_ledger("backbeat signoff")
-
-
-def _described(state: State) -> dict[str, Any]:
-    return {
-        "state": state.name,
-        "evidence_digest": state.request.evidence_digest,
-        "request": state.request.model_dump(mode="json"),
-        "votes": [item.model_dump(mode="json") for item in state.votes],
-        "decision": state.decision.model_dump(mode="json") if state.decision else None,
-    }
-
-
-def _show(state: State) -> None:
-    request, rules = state.request, state.request.rules
-    print_facts(
-        {
-            "id": request.request_id,
-            "state": state.name,
-            "subject": request.subject,
-            "about": request.about,
-            "asked by": f"{request.requester.id} ({request.requester.method})",
-            "workflow": request.workflow,
-            "deadline": f"{request.deadline:%Y-%m-%d %H:%M:%S} UTC, then {rules.default}",
-            "rules": f"{rules.quorum} of {', '.join(rules.approvers) or 'anybody known'}"
-            + (", four eyes" if rules.four_eyes else ""),
-            "evidence": request.evidence,
-            "digest": request.evidence_digest,
-        }
-    )
-    rows = [
-        (item.actor.id, item.actor.method, item.choice, f"{item.at:%Y-%m-%d %H:%M}", item.reason)
-        for item in state.votes
-    ]
-    print_table(["who", "through", "vote", "at (UTC)", "reason"], rows, empty="no votes yet")
-    if state.decision is not None:
-        print_line(f"{state.name} by {', '.join(state.decision.by)}")
+for act in (signoff_acts.delegate, signoff_acts.retract, signoff_acts.withdraw):
+    app.command()(act)
+app.command("break-glass")(signoff_acts.break_glass)
+app.command()(signoff_acts.export)
+app.command()(signoff_asking.request)
+app.command()(signoff_asking.preview)
+app.command()(signoff_asking.people)

@@ -14,7 +14,8 @@ from typing import Any
 
 from backbeat.errors import BackbeatError, NotFound
 from backbeat.ports import Ledger, StreamInfo
-from backbeat.signoff.book import read_request
+from backbeat.signoff.ticker import tick_request
+from backbeat.signoff.timetable import next_due
 
 __all__ = ["Watcher"]
 
@@ -173,9 +174,12 @@ def _named(heads: list[StreamInfo]) -> Iterator[tuple[str, StreamInfo]]:
 
 
 def _due(ledger: Ledger, request_id: str) -> datetime | None:
-    """When it is due; None where it is decided, which this settles, or is not there."""
+    """When it is due next; None where it is decided, which this settles, or is not there.
+
+    What is due is told by this: a triggerer ticks for all who wait in it.
+    """
     try:
-        state = read_request(ledger, request_id)
+        course = tick_request(ledger, request_id)
     except NotFound:
         return None  # the task meets the same error when it resumes, and reports it
-    return None if state.decision is not None else state.request.deadline
+    return None if course.decision is not None else next_due(course.request, course.told)

@@ -62,4 +62,5 @@ def from_settings(settings: Mapping[str, Any]) -> Platform:
         allow_pickle=given.get("allow_pickle", "").lower() == "true",
         namespace=given.get("namespace", "backbeat"),
         lineage_url=given.get("lineage_url"),
+        notify=given.get("notify"),
     )

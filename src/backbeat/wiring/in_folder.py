@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from backbeat.platform import Platform
 from backbeat.ports import Ledger, Policy, Registry, Sink, Store
 from backbeat.wiring.credentials import credentials_from_environment
+from backbeat.wiring.notices import notice_sinks
+
+if TYPE_CHECKING:
+    from backbeat.notify import Notifier
 
 __all__ = ["embedded", "ledger_file", "registry_file"]
 
@@ -23,6 +28,8 @@ def embedded(
     allow_pickle: bool = False,
     namespace: str = "backbeat",
     lineage_url: str | None = None,
+    notify: str | Path | Mapping[str, Any] | None = None,
+    notifiers: Mapping[str, Notifier] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Platform:
     """A platform in a folder: `store/`, `ledger.db`, and MLflow in `mlflow.db` with `artifacts/`.
@@ -40,6 +47,9 @@ def embedded(
         allow_pickle: Whether models may be unpickled, which runs code that they contain.
         namespace: OpenLineage job namespace.
         lineage_url: An OpenLineage HTTP endpoint, where lineage is not to be files in the store.
+        notify: Channels, routes and people for notifications: JSON, the path of a file with it, or
+            as it is (`backbeat.notify.NotifySettings`).
+        notifiers: The orchestrator's own channels by name, called with a `Notice`.
         progress: Told how far long work is: done, total, of what.
     """
     root = Path(folder).expanduser().absolute()
@@ -79,11 +89,12 @@ def embedded(
     def build_sinks() -> Mapping[str, Sink]:
         from backbeat.lineage import FileSink
 
+        told = notice_sinks(platform, notify, notifiers) if notify else {}
         if lineage_url:
             from backbeat.lineage import HttpSink
 
-            return {"openlineage": HttpSink(lineage_url)}
-        return {"openlineage": FileSink(platform.store, "lineage")}
+            return {"openlineage": HttpSink(lineage_url), **told}
+        return {"openlineage": FileSink(platform.store, "lineage"), **told}
 
     platform = Platform(
         store=build_store,

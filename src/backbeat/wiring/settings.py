@@ -20,4 +20,6 @@ SETTINGS: Mapping[str, str] = {
     "namespace": "OpenLineage job namespace. Default: backbeat.",
     "lineage_url": "An OpenLineage HTTP endpoint, its key in BACKBEAT_LINEAGE_API_KEY. Default: "
     "files under `lineage/` in the store.",
+    "notify": "Channels and routes of notifications: JSON, or the path of a file with it. Default: "
+    "nobody is notified.",
 }

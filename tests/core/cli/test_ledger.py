@@ -24,6 +24,7 @@ DOWNGRADE = (
     "ALTER TABLE backbeat_runs DROP COLUMN lease_seconds",
     "ALTER TABLE backbeat_streams DROP COLUMN taken_until",
     "ALTER TABLE backbeat_locks DROP COLUMN seconds",
+    "DROP INDEX backbeat_streams_by_time",
     "DROP TABLE backbeat_budgets",
     "DROP TABLE backbeat_tokens",
     "UPDATE backbeat_meta SET value = '1' WHERE name = 'schema_version'",
