@@ -25,6 +25,8 @@ XCOM_KEY = "backbeat_signoff"
 _CHOICES = {"Approve": "approve", "Reject": "reject"}
 _LONGEST_REASON = 2000
 _LONGEST_BODY = 20_000
+# a form's own field of this name is one more reason
+_REASON_NAME = "reason"
 _REASON = {
     "value": "",
     "schema": {"type": ["string", "null"], "maxLength": _LONGEST_REASON},
@@ -80,7 +82,7 @@ def show(platform: Platform, context: Mapping[str, Any], request_id: str) -> str
                 options=list(_CHOICES),
                 subject=redact(request.subject),
                 body=body,
-                params={"reason": _REASON},
+                params=_params(request),
                 assigned_users=[],
             )
         )
@@ -128,7 +130,8 @@ def count_answer(
     if not name or choice is None:
         _log.warning("an answer of nobody, or to another question, was not counted")
         return shown.request_id
-    reason = (event.get("params_input") or {}).get("reason") or ""
+    filled = dict(event.get("params_input") or {})
+    reason = filled.pop(_REASON_NAME, None) or ""
     try:
         vote(
             platform.ledger,
@@ -137,6 +140,8 @@ def count_answer(
             actor=Actor(id=str(name), method="airflow"),
             evidence_digest=shown.evidence_digest,
             reason=str(reason)[:_LONGEST_REASON],
+            # what was left empty was not answered
+            answers={name: value for name, value in filled.items() if value not in (None, "", [])},
         )
     except Refused as error:
         # it is on record, and the task waits on
@@ -181,7 +186,24 @@ def _body(request: Any) -> str:
         "",
         _fenced("Evidence", request.evidence),
     ]
+    if request.shown is not None:
+        lines.append(_fenced("Shown", request.shown.model_dump(mode="json", exclude_defaults=True)))
     return redact("\n".join(lines))
+
+
+def _params(request: Any) -> dict[str, Any]:
+    """The form as Airflow's parameters; each may be left empty: the vote says what is missing."""
+    fields = {} if request.form is None else request.form.properties
+    params = {}
+    for name, field in fields.items():
+        schema = field.model_dump(mode="json", exclude_defaults=True) | {
+            "type": [field.type, "null"]
+        }
+        if field.enum:
+            schema["enum"] = [*field.enum, None]
+        about = schema.pop("description", "")
+        params[name] = {"value": None, "schema": schema, "description": about or None}
+    return {**params, _REASON_NAME: _REASON}
 
 
 def _fenced(title: str, value: Any) -> str:

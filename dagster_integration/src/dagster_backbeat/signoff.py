@@ -16,7 +16,7 @@ from typing import Any, Literal
 import dagster as dg
 
 from backbeat.errors import Refused
-from backbeat.signoff import State, read_request
+from backbeat.signoff import Evidence, Form, Rules, State, read_request
 from backbeat.step import Blocked, Outcome, Waiting
 from backbeat.steps import Signoff
 from dagster_backbeat.fields import (
@@ -75,6 +75,9 @@ def signoff_gate(
     four_eyes: bool | None = None,
     deadline: timedelta | float | str = timedelta(days=3),
     default: Literal["approve", "reject"] = "reject",
+    rules: Rules | Mapping[str, Any] | None = None,
+    shown: Evidence | Mapping[str, Any] | None = None,
+    form: Form | Mapping[str, Any] | None = None,
     name: str = "signoff",
     when: When | None = None,
     description: str | None = None,
@@ -95,6 +98,10 @@ def signoff_gate(
         four_eyes: Whether the requester's own vote is refused.
         deadline: After how long the default decides: seconds or ISO 8601.
         default: What the deadline decides.
+        rules: Stages, veto, reminders, escalation and more (`backbeat.signoff.Rules`), in the place
+            of approvers, quorum, four_eyes and default.
+        shown: Facts, links, tables and pictures beside the evidence.
+        form: What a voter fills in.
         name: The check's name.
         when: Condition under which people are asked at all.
         description: For people.
@@ -111,6 +118,9 @@ def signoff_gate(
         "four_eyes": four_eyes,
         "deadline": deadline,
         "default": default,
+        "rules": rules,
+        "shown": shown,
+        "form": form,
     }
     check_literals(Signoff, fields)
     on_key, key = asset_key(on), asset_key(asset)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from backbeat.ports import Need
-from backbeat.signoff import Request, Rules, open_request
+from backbeat.signoff import Evidence, Form, Request, Rules, open_request
 from backbeat.step import Blocked, Done, Outcome, Replay, Step, StepContext, Waiting
 
 __all__ = ["Signoff"]
@@ -27,6 +27,10 @@ class Signoff(Step):
             or more.
         deadline: After how long the default decides: seconds or ISO 8601 (`PT12H`).
         default: What the deadline decides.
+        rules: Stages, veto, reminders, escalation and more (`backbeat.signoff.Rules`), in the place
+            of approvers, quorum, four_eyes and default; `within` goes before `deadline`.
+        shown: Facts, links, tables and pictures beside the evidence (`backbeat.signoff.Evidence`).
+        form: What a voter fills in (`backbeat.signoff.Form`).
 
     Value: `request_id`, `decision`, `by` (ids), `evidence_digest`, and what it is `about`.
     """
@@ -43,6 +47,9 @@ class Signoff(Step):
     four_eyes: bool | None = None
     deadline: timedelta = Field(default=timedelta(days=3), gt=timedelta(0))
     default: Literal["approve", "reject"] = "reject"
+    rules: Rules | None = None
+    shown: Evidence | None = None
+    form: Form | None = None
 
     @model_validator(mode="after")
     def _reachable(self) -> Signoff:
@@ -53,25 +60,37 @@ class Signoff(Step):
             )
         return self
 
+    @model_validator(mode="after")
+    def _said_once(self) -> Signoff:
+        if self.rules is None:
+            return self
+        fields = type(self).model_fields
+        for name in ("approvers", "quorum", "four_eyes", "default"):
+            if getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} is said beside the rules: say it in them")
+        told = max(
+            [*self.rules.reminders, *(level.after for level in self.rules.escalation)],
+            default=timedelta(0),
+        )
+        if told >= (self.rules.within or self.deadline):
+            raise ValueError(f"nobody can be told after {told}: the deadline comes before")
+        return self
+
     def perform(self, ctx: StepContext) -> Outcome:
         """Ask, or read what was decided."""
-        four_eyes = self.quorum >= 2 if self.four_eyes is None else self.four_eyes  # noqa: PLR2004
-        now = datetime.now(UTC)
+        now, rules = datetime.now(UTC), self.rules or self._simple_rules()
         request = Request(
             request_id=f"so-{ctx.effect_id('request')[7:23]}",
             subject=self.subject,
             about=self.about,
             evidence=self.evidence,
             requester=ctx.identity.actor,
-            rules=Rules(
-                quorum=self.quorum,
-                approvers=self.approvers,
-                four_eyes=four_eyes,
-                default=self.default,
-            ),
+            rules=rules,
             created=now,
-            deadline=now + self.deadline,
+            deadline=rules.after(now, rules.within or self.deadline),
             workflow=f"{ctx.identity.workflow}/{ctx.identity.run}",
+            shown=self.shown,
+            form=self.form,
         )
         state = open_request(ctx.ledger, request)
         if state.decision is None:
@@ -88,3 +107,11 @@ class Signoff(Step):
                 evidence={**facts, "about": self.about},
             )
         return Done(value={**facts, **self.about}, evidence={"about": self.about})
+
+    def _simple_rules(self) -> Rules:
+        return Rules(
+            quorum=self.quorum,
+            approvers=self.approvers,
+            four_eyes=self.quorum > 1 if self.four_eyes is None else self.four_eyes,
+            default=self.default,
+        )

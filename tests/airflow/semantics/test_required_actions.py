@@ -48,15 +48,15 @@ class _Comms:
 def answer(api: Any, monkeypatch: pytest.MonkeyPatch) -> Answer:
     """Answers a task's page as a user does; returns the status."""
 
-    def click(run: Any, user: str, option: str, *, reason: str = "", task: str = "signoff") -> int:
+    def click(run: Any, user: str, option: str, *, reason: str = "", **filled: Any) -> int:
         from airflow.api_fastapi.app import get_auth_manager
         from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
         token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="admin"))
         response = api.patch(
             f"/api/v2/dags/{run.dag.dag_id}/dagRuns/{run.run_id}"
-            f"/taskInstances/{task}/-1/hitlDetails",
-            json={"chosen_options": [option], "params_input": {"reason": reason}},
+            "/taskInstances/signoff/-1/hitlDetails",
+            json={"chosen_options": [option], "params_input": {"reason": reason, **filled}},
             headers={"authorization": f"Bearer {token}"},
         )
         if response.status_code == HTTPStatus.OK and not _RESUMED_BY_API:
@@ -182,3 +182,26 @@ def test_a_page_that_airflow_keeps_counts_for_no_other_evidence(
     approve(asked.request.request_id)
     (asked,) = requests(platform.ledger, state="open")
     assert [vote.actor.id for vote in asked.votes] == ["grace"]
+
+
+def test_a_form_is_filled_in_on_the_page_and_stages_come_in_order(
+    start: Start, platform: Platform, answer: Answer, api: Any
+) -> None:
+    """An answer that does not fit the form, and one before its stage, are refused and on record."""
+    run = start("with_a_form")
+    assert run.play()["signoff"] == "deferred"
+    page = _page(api, run)
+    assert set(page["params"]) == {"limit", "reason"}
+    assert "exposure" in page["body"]
+    for user, limit in (("grace", None), ("grace", -1), ("joan", 5)):
+        assert answer(run, user, "Approve", limit=limit) == 200
+        assert run.play()["signoff"] == "deferred"
+    (asked,) = requests(platform.ledger, state="open")
+    assert asked.votes == ()
+    for user in ("grace", "joan"):
+        assert answer(run, user, "Approve", limit=5) == 200
+        run.play()
+    assert run.states()["signoff"] == "success"
+    assert run.output("signoff")["by"] == ["grace", "joan"]
+    (decided,) = requests(platform.ledger, state="approved")
+    assert [dict(vote.answers) for vote in decided.votes] == [{"limit": 5}] * 2

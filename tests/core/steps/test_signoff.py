@@ -154,3 +154,61 @@ def test_it_is_what_a_promotion_checks(season: Season) -> None:
 
     assert isinstance(outcome, Done)
     assert outcome.value["by"] == ["ana", "ben"]
+
+
+RULES = {
+    "stages": [{"name": "risk", "quorum": 2, "of": ["ana", "ben", "cy"]}, {"of": ["dora"]}],
+    "within": "PT6H",
+    "reminders": ["PT1H"],
+}
+FORM = {"properties": {"limit": {"type": "integer", "minimum": 0}}, "required": ["limit"]}
+
+
+def test_stages_evidence_and_a_form_are_asked_by_a_step(season: Season) -> None:
+    """What people fill in is held against the form, and the stages come one after the other."""
+    outcome = season.run(
+        asking(approvers=[], rules=RULES, form=FORM, shown={"facts": [{"name": "n", "value": 1}]})
+    )
+    assert isinstance(outcome, Waiting)
+    ledger = season.platform.ledger
+    request = read_request(ledger, outcome.request_id).request
+    assert (request.deadline - request.created).total_seconds() == 6 * 3600
+
+    def approve(who: str, **answers: Any) -> None:
+        vote(
+            ledger,
+            outcome.request_id,
+            choice="approve",
+            actor=Actor(id=who, method="cli"),
+            evidence_digest=request.evidence_digest,
+            answers=answers,
+        )
+
+    with pytest.raises(Refused, match="limit"):
+        approve("ana", limit=-1)
+    with pytest.raises(Refused, match="dora"):
+        approve("dora", limit=1)
+    for who in ("ana", "ben"):
+        approve(who, limit=1)
+    assert isinstance(resume_step(outcome.request_id, season.platform), Waiting)
+    approve("dora", limit=1)
+    done = resume_step(outcome.request_id, season.platform)
+    assert isinstance(done, Done)
+    assert done.value["by"] == ["ana", "ben", "dora"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"rules": RULES}, "approvers is said beside the rules"),
+        ({"rules": RULES, "approvers": [], "quorum": 3}, "quorum is said beside the rules"),
+        (
+            {"rules": {**RULES, "within": None}, "approvers": [], "deadline": "PT1H"},
+            "nobody can be told after",
+        ),
+    ],
+)
+def test_rules_are_said_once_and_fit_their_deadline(fields: dict[str, Any], says: str) -> None:
+    """Two words about one thing are refused before anybody is asked."""
+    with pytest.raises(InvalidStep, match=says):
+        asking(**fields)

@@ -10,6 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
+from backbeat.signoff.evidence import Evidence
+from backbeat.signoff.form import Form
+from backbeat.signoff.rules import Rules
 from backbeat_provider.decorators.calling import called, own_fields
 from backbeat_provider.operators.signoff import SignoffOperator
 from backbeat_provider.operators.templated import Templated
@@ -43,6 +46,9 @@ class _SignedOffOperator(DecoratedOperator, SignoffOperator):  # type: ignore[mi
         four_eyes: Templated[bool | None] = None,
         deadline: Templated[timedelta] = timedelta(days=3),
         default: Templated[Literal["approve", "reject"]] = "reject",
+        rules: Templated[Rules | None] = None,
+        shown: Templated[Evidence | None] = None,
+        form: Templated[Form | None] = None,
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -61,6 +67,9 @@ class _SignedOffOperator(DecoratedOperator, SignoffOperator):  # type: ignore[mi
             four_eyes=four_eyes,
             deadline=deadline,
             default=default,
+            rules=rules,
+            shown=shown,
+            form=form,
             **kwargs,
         )
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from backbeat.signoff.evidence import Evidence
+from backbeat.signoff.form import Form
+from backbeat.signoff.rules import Rules
 from backbeat_provider.operators.base import StepOperator
 from backbeat_provider.operators.templated import Templated
 
@@ -28,6 +31,10 @@ class SignoffOperator(StepOperator):
             or more.
         deadline: After how long the default decides: a timedelta, or ISO 8601 (`PT12H`).
         default: What the deadline decides.
+        rules: Stages, veto, reminders, escalation and more (`backbeat.signoff.Rules`), in the place
+            of approvers, quorum, four_eyes and default.
+        shown: Facts, links, tables and pictures beside the evidence (`backbeat.signoff.Evidence`).
+        form: What a voter fills in (`backbeat.signoff.Form`).
 
     Output: `request_id`, `decision`, `by`, `evidence_digest`, and what it is `about`.
     """
@@ -42,9 +49,14 @@ class SignoffOperator(StepOperator):
         "four_eyes",
         "deadline",
         "default",
+        "rules",
+        "shown",
+        "form",
         "backbeat_conn_id",
     )
-    template_fields_renderers = {"about": "json", "evidence": "json"}  # noqa: RUF012
+    template_fields_renderers = dict.fromkeys(
+        ("about", "evidence", "rules", "shown", "form"), "json"
+    )
 
     def __init__(
         self,
@@ -57,6 +69,9 @@ class SignoffOperator(StepOperator):
         four_eyes: Templated[bool | None] = None,
         deadline: Templated[timedelta] = timedelta(days=3),
         default: Templated[Literal["approve", "reject"]] = "reject",
+        rules: Templated[Rules | None] = None,
+        shown: Templated[Evidence | None] = None,
+        form: Templated[Form | None] = None,
         **kwargs: Any,
     ) -> None:
         self.subject = subject
@@ -67,4 +82,7 @@ class SignoffOperator(StepOperator):
         self.four_eyes = four_eyes
         self.deadline = deadline
         self.default = default
+        self.rules = rules
+        self.shown = shown
+        self.form = form
         super().__init__(**kwargs)

@@ -111,6 +111,18 @@ with DAG("two_people", schedule=None, default_args=_AT_ONCE):
         quorum=2,
     )
 
+with DAG("with_a_form", schedule=None, default_args=_AT_ONCE):
+    SignoffOperator(
+        task_id="signoff",
+        subject="Lend?",
+        rules={"stages": [{"name": "desk", "of": ["grace"]}, {"name": "lead", "of": ["joan"]}]},
+        shown={"facts": [{"name": "exposure", "value": 1200, "unit": "EUR"}]},
+        form={
+            "properties": {"limit": {"type": "integer", "minimum": 0, "description": "EUR"}},
+            "required": ["limit"],
+        },
+    )
+
 with DAG("mapped", schedule=None, default_args=_AT_ONCE):
 
     @task
