@@ -6,7 +6,8 @@ waiting  10,000 open requests, all waited for in one process by what a triggerer
          (`backbeat.signoff.watcher`), beside the same process before it waits; on PostgreSQL and on
          SQLite. Then a person decides one request a second: how long until its waiter knows.
 votes    16 processes vote on 1,000 requests of a quorum of 16, as fast as they can, on PostgreSQL;
-         each of them on every request once. Then the ledger is read: none lost, none twice.
+         each of them on every request once, in an order of its own. Then the ledger is read: none
+         lost, none twice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import random
 import statistics
 import subprocess
 import sys
@@ -176,6 +178,7 @@ def writer(address: str, who: str, count: int, quorum: int, start: Any, done: An
 
     ledger: Any = open_ledger(address)
     requests = [make_request(number, quorum) for number in range(count)]
+    random.Random(who).shuffle(requests)
     start.wait()
     for request in requests:
         cast(ledger, request, who)
