@@ -139,10 +139,10 @@ class HttpTransport:
         return b"".join(chunks)
 
     def _open(self, *, secure: bool) -> aiohttp.ClientSession:
-        aiohttp = _aiohttp()
-        # reading the system's authorities takes 50 ms; a carrier goes to one origin
         from backbeat.addresses.resolver import GuardedResolver
 
+        aiohttp = _aiohttp()
+        # reading the system's authorities takes 50 ms; a carrier goes to one origin
         connector = aiohttp.TCPConnector(
             limit=0, ssl=self._tls.context if secure else True, resolver=GuardedResolver()
         )

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from backbeat.ports import Need
-from backbeat.signoff import Evidence, Form, Request, Rules, open_request
+from backbeat.signoff.evidence import Evidence
+from backbeat.signoff.form import Form
+from backbeat.signoff.rules import Rules
 from backbeat.step import Blocked, Done, Outcome, Replay, Step, StepContext, Waiting
 
 __all__ = ["Signoff"]
@@ -78,6 +80,9 @@ class Signoff(Step):
 
     def perform(self, ctx: StepContext) -> Outcome:
         """Ask, or read what was decided."""
+        from backbeat.signoff.book import open_request
+        from backbeat.signoff.request import Request
+
         now, rules = datetime.now(UTC), self.rules or self._simple_rules()
         request = Request(
             request_id=f"so-{ctx.effect_id('request')[7:23]}",
